@@ -1,0 +1,93 @@
+// Package listener lets a Go program see, rewrite, drop and refuse every SIP
+// message that passes a trunk, in both directions.
+package listener
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// Direction tells where a message goes.
+type Direction int
+
+// Directions of a message, seen from this program.
+const (
+	Incoming Direction = iota
+	Outgoing
+)
+
+func (d Direction) String() string {
+	if d == Incoming {
+		return "incoming"
+	}
+	return "outgoing"
+}
+
+// Message is one SIP message on its way. Exactly one of Request and Response
+// is not nil; both may be changed in place. Addresses are those of the packet
+// or connection, not of any header.
+type Message struct {
+	Direction Direction
+	Trunk     string // name of the trunk, empty if no trunk was found
+	Transport string // "udp", "tcp" or "tls"
+	Local     netip.AddrPort
+	Remote    netip.AddrPort
+	Request   *sip.Request
+	Response  *sip.Response
+}
+
+// SipMessageListener sees every message. Incoming messages come after framing
+// and parsing and before the transaction layer, one after the other as they
+// arrived on their socket; outgoing ones just before they are written, once
+// for each transmission, so that a change must be idempotent. It must not
+// keep m or what hangs on it.
+//
+// A nil error lets the message pass, with the changes made to it. [Drop] and
+// errors made by [Refuse] stop it; any other error is logged and the message
+// passes. A panic is contained and counts as such an error. ctx ends when
+// the server stops. Calls for different sockets are concurrent.
+type SipMessageListener interface {
+	ProcessMessage(ctx context.Context, m *Message) error
+}
+
+// Func is a function that is a [SipMessageListener].
+type Func func(ctx context.Context, m *Message) error
+
+// ProcessMessage calls f.
+func (f Func) ProcessMessage(ctx context.Context, m *Message) error { return f(ctx, m) }
+
+// Drop makes a message vanish as if the network had lost it.
+var Drop = errors.New("listener: drop message")
+
+// RefuseError answers an incoming request with a status: see [Refuse].
+type RefuseError struct {
+	Code   int // 300 to 699
+	Reason string
+}
+
+func (e *RefuseError) Error() string {
+	return fmt.Sprintf("listener: refuse with %d %s", e.Code, e.Reason)
+}
+
+// Refuse returns the error that answers an incoming request with code (300 to
+// 699) and reason. On an ACK, a response or an outgoing message it acts as
+// [Drop].
+func Refuse(code int, reason string) error { return &RefuseError{Code: code, Reason: reason} }
+
+// Chain is a list of listeners that is itself one: each sees the message as
+// the one before it left it, and the first error ends the row.
+type Chain []SipMessageListener
+
+// ProcessMessage calls the listeners in turn.
+func (c Chain) ProcessMessage(ctx context.Context, m *Message) error {
+	for _, l := range c {
+		if err := l.ProcessMessage(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}

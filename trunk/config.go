@@ -1,0 +1,77 @@
+package trunk
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Secret is a string that never prints.
+type Secret string
+
+// LogValue implements [slog.LogValuer].
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// String returns a placeholder, so that no format verb shows the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "[secret]"
+}
+
+// GoString is String for the verb %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// Config is one trunk of a sip_trunk.yml. The first group of keys is that of
+// the product whose file this is; the zero value of every other field means
+// its default. [LoadConfig] fills and checks it.
+type Config struct {
+	Name string // key in the trunks map
+
+	LocalPort   int      // SIP port to listen on, UDP and TCP (and TLS, see TLS)
+	ProxyIP     string   // address or name of the PBX
+	RemotePort  int      // port of the PBX for registration and our own requests; default 5060
+	URL         string   // rtmp:// or rtmps:// application; the stream name is appended
+	VisibleName string   // display name in From and Contact of our requests
+	SDP         string   // template of the answer; empty: all codecs, sendrecv
+	SDPParams   []string // lines added to the SDP: session level, or "audio:"/"video:" before the line
+
+	// SIP
+	Login           string            // user of the registration and of our From and Contact; default: VisibleName
+	AuthUser        string            // user name for digest; default Login
+	Password        Secret            // password for digest
+	Domain          string            // host part of From, To and the registrar's URI; default ProxyIP
+	Register        *bool             // register at ProxyIP:RemotePort; default true (also without a Login, as the product does)
+	Expires         time.Duration     // of a registration; default 1h, at least 1m
+	Transport       string            // "udp" (default), "tcp" or "tls", for our own requests
+	ListenAddress   string            // local IP address to listen on; default all (0.0.0.0)
+	PublicAddress   string            // IP address or name in Via, Contact and SDP in place of the local one; default: the local address of the route to the peer
+	MediaAddress    string            // the same for SDP only; default PublicAddress
+	LocalNets       []netip.Prefix    // peers in these networks see the local address, not the public one
+	Allow           []netip.Prefix    // who may call beside ProxyIP; /0 allows everyone
+	Strangers       string            // "refuse" (one stateless 403, default) or "silent"
+	CallerUsers     map[string]Secret // user -> password; when set, callers must pass a digest challenge
+	MaxCalls        int               // at once on this trunk; more are refused with 486; 0: no limit
+	NumberFrom      string            // "auto" (default), "request-uri", "to", "p-called-party-id", "diversion"
+	TLSCert, TLSKey string            // PEM files; with both, TLSPort is listened on
+	TLSPort         int               // default 5061 when a certificate is given
+	TLSCA           string            // PEM file with the CAs for our own TLS connections; default: the system's
+
+	// Media
+	StrictSDP         bool          // refuse with 488 a caller with none of the template's codecs
+	MediaPorts        PortRange     // RTP and RTCP; default 20000-29999
+	Latching          string        // symmetric RTP: "auto" (default), "on", "off"
+	MediaTimeout      time.Duration // no RTP for so long ends the call; default 60s, negative: never
+	ForceRTCPFeedback bool          // send PLI, FIR and NACK though not negotiated
+
+	// Output
+	StreamName   string // template; default "rtmp_{number}"
+	SameNumber   string // second call to a number: "suffix" (default), "refuse" (486), "replace"
+	Audio        string // "aac" (default), "copy", "opus": audio of the RTMP stream
+	AudioBitRate int    // of the encoder in bit/s; default 64000
+	Record       bool   // record every call
+}
+
+// PortRange is an inclusive range of UDP ports.
+type PortRange struct{ First, Last int }

@@ -1,0 +1,246 @@
+package trunk
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/trunkcast/trunkcast/internal/yamlfile"
+)
+
+// LoadConfig reads a sip_trunk.yml. Errors name file, line and key. Warnings
+// about what is read but probably not meant go to the default logger; use
+// [ParseConfig] to get them as values.
+func LoadConfig(name string) ([]Config, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	trunks, warnings, err := ParseConfig(name, data)
+	for _, w := range warnings {
+		slog.Warn("trunk file", "warning", w)
+	}
+	return trunks, err
+}
+
+// ParseConfig reads the text of a sip_trunk.yml; name is used in messages.
+// Next to the shape that was meant, trunks below the key "trunks", it reads
+// the one that the product's manual prints, where an empty "trunks:" is
+// followed by trunks in column 0.
+func ParseConfig(name string, data []byte) (trunks []Config, warnings []string, err error) {
+	root, err := yamlfile.Parse(name, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	entries, err := root.Entries()
+	if err != nil {
+		return nil, nil, err
+	}
+	var list []yamlfile.Entry
+	emptyTrunks := false
+	for _, e := range entries {
+		switch {
+		case e.Key == "trunks" && e.Value.Empty():
+			emptyTrunks = true
+		case e.Key == "trunks":
+			below, err := e.Value.Entries()
+			if err != nil {
+				return nil, nil, err
+			}
+			list = append(list, below...)
+		case emptyTrunks && e.Value.IsMap():
+			warnings = append(warnings, fmt.Sprintf("%s:%d: %s stands beside trunks:, not below it; read as a trunk (indent it by one space)",
+				name, e.Value.Line(), e.Key))
+			list = append(list, e)
+		default:
+			return nil, nil, e.Value.Errorf("unknown key (known: trunks)")
+		}
+	}
+	if len(list) == 0 {
+		return nil, nil, root.Errorf("no trunks")
+	}
+	for _, e := range list {
+		c := Config{Name: e.Key}
+		w, err := c.load(e.Value)
+		if err != nil {
+			return nil, warnings, err
+		}
+		warnings = append(warnings, w...)
+		trunks = append(trunks, c)
+	}
+	return trunks, warnings, nil
+}
+
+// load reads one trunk. What it returns beside the error are warnings.
+func (c *Config) load(n yamlfile.Node) ([]string, error) {
+	var lines = map[string]yamlfile.Node{} // where the keys stood, for checks after reading
+	fields := c.fields()
+	for key, set := range fields {
+		fields[key] = func(n yamlfile.Node) error {
+			lines[key] = n
+			return set(n)
+		}
+	}
+	if err := n.Fields(fields, "localPort", "proxyIp", "url"); err != nil {
+		return nil, err
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return nil, n.Errorf("tlsCert and tlsKey go together")
+	}
+	if c.Password != "" && c.Login == "" && c.AuthUser == "" {
+		return nil, lines["password"].Errorf("a password without login or authUser")
+	}
+	return c.bandwidthWarnings(lines["sdpParams"]), nil
+}
+
+// fields lists the keys of a trunk.
+func (c *Config) fields() map[string]yamlfile.Setter {
+	const day = 24 * time.Hour
+	return map[string]yamlfile.Setter{
+		"localPort":   yamlfile.Int(&c.LocalPort, 1, 65535),
+		"proxyIp":     yamlfile.Parsed(&c.ProxyIP, parseHost),
+		"remotePort":  yamlfile.Int(&c.RemotePort, 1, 65535),
+		"url":         yamlfile.Parsed(&c.URL, parseRTMPURL),
+		"visibleName": yamlfile.String(&c.VisibleName),
+		"sdp":         yamlfile.String(&c.SDP),
+		"sdpParams":   yamlfile.ParsedList(&c.SDPParams, parseSDPParam),
+
+		"login":             yamlfile.String(&c.Login),
+		"authUser":          yamlfile.String(&c.AuthUser),
+		"password":          yamlfile.String(&c.Password),
+		"domain":            yamlfile.Parsed(&c.Domain, parseHost),
+		"register":          optionalBool(&c.Register),
+		"expires":           yamlfile.Duration(&c.Expires, time.Minute, 7*day),
+		"transport":         yamlfile.Enum(&c.Transport, "udp", "tcp", "tls"),
+		"listenAddress":     yamlfile.Parsed(&c.ListenAddress, parseIP),
+		"publicAddress":     yamlfile.Parsed(&c.PublicAddress, parseHost),
+		"mediaAddress":      yamlfile.Parsed(&c.MediaAddress, parseHost),
+		"localNets":         yamlfile.ParsedList(&c.LocalNets, parsePrefix),
+		"allow":             yamlfile.ParsedList(&c.Allow, parsePrefix),
+		"strangers":         yamlfile.Enum(&c.Strangers, "refuse", "silent"),
+		"callerUsers":       yamlfile.StringMap(&c.CallerUsers),
+		"maxCalls":          yamlfile.Int(&c.MaxCalls, 0, 1_000_000),
+		"numberFrom":        yamlfile.Enum(&c.NumberFrom, "auto", "request-uri", "to", "p-called-party-id", "diversion"),
+		"tlsCert":           yamlfile.String(&c.TLSCert),
+		"tlsKey":            yamlfile.String(&c.TLSKey),
+		"tlsPort":           yamlfile.Int(&c.TLSPort, 1, 65535),
+		"tlsCa":             yamlfile.String(&c.TLSCA),
+		"strictSDP":         yamlfile.Bool(&c.StrictSDP),
+		"mediaPorts":        yamlfile.Parsed(&c.MediaPorts, parsePortRange),
+		"latching":          yamlfile.Enum(&c.Latching, "auto", "on", "off"),
+		"mediaTimeout":      yamlfile.Duration(&c.MediaTimeout, -time.Second, day),
+		"forceRTCPFeedback": yamlfile.Bool(&c.ForceRTCPFeedback),
+
+		"streamName":   yamlfile.String(&c.StreamName),
+		"sameNumber":   yamlfile.Enum(&c.SameNumber, "suffix", "refuse", "replace"),
+		"audio":        yamlfile.Enum(&c.Audio, "aac", "copy", "opus"),
+		"audioBitRate": yamlfile.Int(&c.AudioBitRate, 8000, 512_000),
+		"record":       yamlfile.Bool(&c.Record),
+	}
+}
+
+// bandwidthWarnings tells of b=RS and b=RR so small that sender reports, which
+// hold audio and video together, come too rarely: both are in bit/s (RFC 3556
+// section 2).
+func (c *Config) bandwidthWarnings(n yamlfile.Node) []string {
+	var warnings []string
+	for _, p := range c.SDPParams {
+		_, value, found := strings.Cut(p, "b=RS:")
+		if !found {
+			continue
+		}
+		if rate, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && rate < 400 {
+			warnings = append(warnings, n.Errorf("%s allows a phone %d bit/s for sender reports (RFC 3556), "+
+				"one in %d s or fewer: audio and video may come apart; sent as configured", p, rate, 800/max(rate, 1)).Error())
+		}
+	}
+	return warnings
+}
+
+func optionalBool(p **bool) yamlfile.Setter {
+	return func(n yamlfile.Node) error {
+		var v bool
+		if err := yamlfile.Bool(&v)(n); err != nil {
+			return err
+		}
+		*p = &v
+		return nil
+	}
+}
+
+func parseIP(s string) (string, error) {
+	if _, err := netip.ParseAddr(s); err != nil {
+		return "", fmt.Errorf("%q is not an IP address", s)
+	}
+	return s, nil
+}
+
+// parseHost takes an IP address or a DNS name. Underscores are no part of a
+// host name (RFC 1123 section 2.1) but found in the field.
+func parseHost(s string) (string, error) {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return s, nil
+	}
+	if s == "" || len(s) > 253 {
+		return "", fmt.Errorf("%q is neither an IP address nor a host name", s)
+	}
+	for _, r := range s {
+		if r != '.' && r != '-' && r != '_' && !('0' <= r && r <= '9') && !('a' <= r && r <= 'z') && !('A' <= r && r <= 'Z') {
+			return "", fmt.Errorf("%q is neither an IP address nor a host name", s)
+		}
+	}
+	return s, nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is neither an IP address nor a network such as 192.0.2.0/24", s)
+	}
+	return p.Masked(), nil
+}
+
+func parseRTMPURL(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", fmt.Errorf("not a URL: %w", err)
+	}
+	switch {
+	case !slices.Contains([]string{"rtmp", "rtmps"}, u.Scheme):
+		return "", fmt.Errorf("%q is not an rtmp:// or rtmps:// URL", u.Redacted())
+	case u.Hostname() == "":
+		return "", fmt.Errorf("%q names no host", u.Redacted())
+	case strings.Trim(u.Path, "/") == "":
+		return "", fmt.Errorf("%q names no application (rtmp://host/application)", u.Redacted())
+	}
+	return s, nil
+}
+
+// parseSDPParam takes one line of SDP, with "audio:" or "video:" before it
+// when it belongs to those media.
+func parseSDPParam(s string) (string, error) {
+	line := strings.TrimPrefix(strings.TrimPrefix(s, "audio:"), "video:")
+	if len(line) < 3 || line[1] != '=' || strings.ContainsAny(line, "\r\n") || line[0] < 'a' || line[0] > 'z' {
+		return "", fmt.Errorf("%q is not a line of SDP such as b=AS:2000", s)
+	}
+	return s, nil
+}
+
+func parsePortRange(s string) (PortRange, error) {
+	a, b, found := strings.Cut(s, "-")
+	first, err1 := strconv.Atoi(strings.TrimSpace(a))
+	last, err2 := strconv.Atoi(strings.TrimSpace(b))
+	if !found || err1 != nil || err2 != nil || first < 1024 || last > 65535 || last-first < 3 {
+		return PortRange{}, fmt.Errorf("%q is not a range of ports such as 20000-29999 (from 1024 on, at least four)", s)
+	}
+	return PortRange{First: first, Last: last}, nil
+}

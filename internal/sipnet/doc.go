@@ -1,0 +1,25 @@
+// Package sipnet is the wire side of a SIP user agent: one [Endpoint] is one
+// local address and port (UDP and TCP, and TLS on a port of its own) with its
+// framing, parsing, listener hooks and transactions. It knows nothing of
+// dialogs, calls or trunks; package trunk builds those on it.
+//
+//	datagram, TCP or TLS segment
+//	  -> Admit            address only, before any parsing: accept, one stateless 403, or silence
+//	  -> framing          Content-Length, keep-alives, bounds; what is malformed is answered 400
+//	  -> parse            into sipgo's Request and Response, with received and rport filled in
+//	  -> Listener         sees, rewrites, drops or refuses the message
+//	  -> order            messages of one Call-ID enter one after the other
+//	  -> transaction      retransmissions, CANCEL and the ACK to a failure end here
+//	  -> OnRequest, ClientTx.Responses, OnResponse
+//
+//	ServerTx.Respond, Endpoint.Request, Endpoint.Send and retransmissions
+//	  -> Listener         on a copy, once for each transmission
+//	  -> Flow             the socket or connection the request came on, another one when it is gone
+//
+// Of sipgo it uses the message and header types, the URI parser and the
+// transaction state machines ([sip.ServerTx], [sip.ClientTx]), each over a
+// [sip.Connection] of ours. The transport and transaction layers of sipgo are
+// not used: the table of transactions here keeps the order of arrival, sends
+// a response over the flow of its request, and forgets a stranger at once.
+// None of sipgo's process-wide settings is changed.
+package sipnet

@@ -30,6 +30,9 @@ var (
 	ErrNotSending = errors.New("rtpio: the agreed direction does not let us send")
 )
 
+// errTooLarge is for an audio frame that no datagram holds; it is counted.
+var errTooLarge = errors.New("rtpio: audio frame too large for a packet")
+
 // CodecError is returned by WriteFrame for a frame in a codec that the caller
 // does not take.
 type CodecError struct {

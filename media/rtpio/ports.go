@@ -1,6 +1,9 @@
 package rtpio
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -23,10 +26,148 @@ type Ports struct {
 	ReadBuffer int
 
 	mu    sync.Mutex
-	pairs []pair // indexed by (port-First)/2
+	pairs []portState // indexed by (port-first)/2
+	inUse int
 }
 
-type pair struct {
+const (
+	defaultFirstPort  = 20000
+	defaultLastPort   = 29999
+	defaultQuarantine = 10 * time.Second
+	defaultReadBuffer = 256 << 10
+)
+
+type portState struct {
 	used bool
 	free time.Time // end of the quarantine
+}
+
+// portPair is a pair of open sockets.
+type portPair struct {
+	ports     *Ports
+	index     int
+	port      int // of RTP; RTCP is one above
+	rtp, rtcp *net.UDPConn
+}
+
+// bounds returns the first even port and the number of pairs.
+func (p *Ports) bounds() (first, pairs int, err error) {
+	first, last := p.First, p.Last
+	if first == 0 && last == 0 {
+		first, last = defaultFirstPort, defaultLastPort
+	}
+	if first < 1 || last > 65535 || first > last {
+		return 0, 0, fmt.Errorf("rtpio: port range %d to %d: %w", p.First, p.Last, ErrNoPorts)
+	}
+	first += first & 1
+	pairs = (last - first + 1) / 2
+	if pairs < 1 {
+		return 0, 0, fmt.Errorf("rtpio: port range %d to %d holds no even port with an odd one above: %w",
+			p.First, p.Last, ErrNoPorts)
+	}
+	return first, pairs, nil
+}
+
+// InUse tells how many pairs are open now.
+func (p *Ports) InUse() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.inUse
+}
+
+// open binds a pair, starting at a random place: neighbours in time are then
+// rarely neighbours in ports, and a port is hard to guess.
+func (p *Ports) open() (*portPair, error) {
+	first, n, err := p.bounds()
+	if err != nil {
+		return nil, err
+	}
+	start := rand.IntN(n)
+	foreign := 0
+	for i := range n {
+		index := (start + i) % n
+		if !p.take(index, n, time.Now()) {
+			continue
+		}
+		pp := &portPair{ports: p, index: index, port: first + 2*index}
+		if err := pp.bind(); err != nil {
+			p.giveBack(index, time.Time{})
+			if isConfigurationError(err) {
+				return nil, fmt.Errorf("rtpio: RTP socket: %w", err)
+			}
+			foreign++
+			continue
+		}
+		return pp, nil
+	}
+	return nil, fmt.Errorf("%w: %d pairs from port %d: %d in use here, %d taken by others, the rest in quarantine",
+		ErrNoPorts, n, first, p.InUse(), foreign)
+}
+
+func (p *Ports) take(index, n int, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.pairs) != n {
+		p.pairs = make([]portState, n)
+	}
+	if s := &p.pairs[index]; s.used || now.Before(s.free) {
+		return false
+	}
+	p.pairs[index].used = true
+	p.inUse++
+	return true
+}
+
+func (p *Ports) giveBack(index int, free time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pairs[index].used {
+		p.pairs[index] = portState{free: free}
+		p.inUse--
+	}
+}
+
+func (pp *portPair) bind() (err error) {
+	if pp.rtp, err = pp.ports.listen(pp.port); err != nil {
+		return err
+	}
+	if pp.rtcp, err = pp.ports.listen(pp.port + 1); err != nil {
+		_ = pp.rtp.Close() // nothing was sent or received yet
+	}
+	return err
+}
+
+func (p *Ports) listen(port int) (*net.UDPConn, error) {
+	network, addr := "udp", &net.UDPAddr{Port: port}
+	if p.Addr.IsValid() {
+		addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.Addr, uint16(port)))
+		if p.Addr.Unmap().Is4() {
+			network = "udp4"
+		}
+	}
+	c, err := net.ListenUDP(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	size := p.ReadBuffer
+	if size <= 0 {
+		size = defaultReadBuffer
+	}
+	_ = c.SetReadBuffer(size) // the system's limit is good enough
+	return c, nil
+}
+
+// stop closes the sockets; their readers end.
+func (pp *portPair) stop() {
+	_ = pp.rtp.Close()
+	_ = pp.rtcp.Close()
+}
+
+// release begins the quarantine. It follows stop.
+func (pp *portPair) release() {
+	q := pp.ports.Quarantine
+	if q == 0 {
+		q = defaultQuarantine
+	}
+	pp.ports.giveBack(pp.index, time.Now().Add(max(q, 0)))
 }

@@ -2,10 +2,15 @@ package rtpio
 
 import (
 	"context"
+	"encoding/base64"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	crand "crypto/rand"
 
 	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/media/sdp"
@@ -15,7 +20,8 @@ import (
 // the first method is called and do not change them afterwards. It is a
 // negotiator of session descriptions (Offer, Answer, Accept, Rollback) and a
 // [media.Sink] for what the caller shall see and hear. All methods may be
-// called from any goroutine; WriteFrame by one at a time.
+// called from any goroutine; WriteFrame by one at a time. Close must be called
+// in the end.
 type Session struct {
 	// Caps is what may be negotiated. Default: every codec, both ways.
 	Caps *sdp.Capabilities
@@ -62,10 +68,10 @@ type Session struct {
 	MaxVideoBitRate int
 
 	// MTU is the size of the largest IP packet that we send, in bytes.
-	// Default 1280, 576 at least.
+	// Default 1280; 576 at least, 1500 at most.
 	MTU int
-	// NoSilence switches off the packets of silence that keep NATs and PBXs
-	// content while nothing is played to the caller.
+	// NoSilence switches off the packets of silence, five a second, that keep
+	// NATs and PBXs content while nothing is played to the caller.
 	NoSilence bool
 	// CNAME names us in RTCP (RFC 3550 section 6.5.1). Default: a random one
 	// (RFC 7022).
@@ -82,7 +88,7 @@ type Session struct {
 	// OnDigit is called once for each DTMF digit of the caller (RFC 4733),
 	// when it ends or, if the end is lost, when it is overdue.
 	OnDigit func(digit rune, duration time.Duration)
-	// OnMedia is called once for each kind when its first valid packet came.
+	// OnMedia is called once for each line when its first valid packet came.
 	OnMedia func(kind sdp.Kind, from netip.AddrPort)
 
 	// Logger gets what happens rarely: addresses followed, time-outs,
@@ -92,7 +98,174 @@ type Session struct {
 	state
 }
 
-// state is what Session hides; see run.go for who owns what.
+// state is what Session hides.
 type state struct {
-	once sync.Once
+	once   sync.Once
+	log    *slog.Logger
+	start  time.Time // session time 0
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{}
+	wake   chan struct{}  // the play-out goroutine has something earlier to do
+	wg     sync.WaitGroup // readers, pacers, the INFO in flight
+	ports  *Ports
+	cname  string
+
+	nego   negotiation
+	agreed atomic.Pointer[sdp.Agreed]
+
+	// mu is held for moments only: never over I/O, nor over a call of a hook
+	// or of Output.
+	mu       sync.Mutex
+	running  bool
+	closed   bool
+	err      error
+	lines    []*line
+	receiver receiver
+	wakeAt   time.Time // when the play-out goroutine wakes by itself
+	clock    sendClock
+	lastIn   time.Time // last valid packet, or when the caller last had to send nothing
+	limit    int       // MaxVideoBitRate
+	digits   []digit   // to be told by the play-out goroutine
+	opened   []*line   // lines with open sockets, those of lines among them
+	asking   bool      // an INFO is under way
+	noINFO   bool      // the caller refuses INFO
+	refused  int       // INFOs refused in a row
+	keyTold  time.Time // last OnKeyFrameRequested
+	dialling bool      // digits are being sent
+
+	// Of the play-out goroutine.
+	frames       []*media.Frame
+	outputFailed bool
+	silenceOut   [maxDatagram]byte
+
+	// Of the goroutine of WriteFrame.
+	cutter   packetizer
+	audioOut [maxDatagram]byte
+
+	dial     chan struct{} // held by SendDTMF
+	eventOut [256]byte
+
+	sendErrors, stun, dtls, malformed, foreign, unauthentic, outputDropped atomic.Uint64
+}
+
+type digit struct {
+	r rune
+	d time.Duration
+}
+
+const (
+	defaultMediaTimeout = 60 * time.Second
+	defaultKeyInterval  = time.Second
+	defaultMTU          = 1280
+	maxMTU              = 1500
+)
+
+// init makes what every method needs. It starts nothing.
+func (s *Session) init() {
+	s.once.Do(func() {
+		s.log = s.Logger
+		if s.log == nil {
+			s.log = slog.New(slog.DiscardHandler)
+		}
+		s.start = time.Now()
+		s.ctx, s.cancel = context.WithCancel(context.Background())
+		s.done = make(chan struct{})
+		s.wake = make(chan struct{}, 1)
+		s.dial = make(chan struct{}, 1)
+		if s.ports = s.Ports; s.ports == nil {
+			s.ports = &Ports{}
+		}
+		if s.cname = s.CNAME; s.cname == "" {
+			var b [12]byte // 96 bits, RFC 7022 section 4.2
+			_, _ = crand.Read(b[:])
+			s.cname = base64.StdEncoding.EncodeToString(b[:])
+		}
+		s.limit = s.MaxVideoBitRate
+		s.receiver = s.newReceiver()
+	})
+}
+
+// now is the session time of t.
+func (s *Session) at(t time.Time) time.Duration { return t.Sub(s.start) }
+
+func (s *Session) mediaTimeout() time.Duration {
+	if s.MediaTimeout == 0 {
+		return defaultMediaTimeout
+	}
+	return s.MediaTimeout
+}
+
+// payloadLimit is the size of the largest RTP payload that we send.
+func (s *Session) payloadLimit(secure bool) int {
+	mtu := s.MTU
+	if mtu == 0 {
+		mtu = defaultMTU
+	}
+	n := min(max(mtu, 576), maxMTU) - ipUDPOverhead - rtpHeaderSize
+	if secure {
+		n -= srtpOverhead
+	}
+	return n
+}
+
+// Agreed is the agreement in force, nil before the first.
+func (s *Session) Agreed() *sdp.Agreed { return s.agreed.Load() }
+
+// Held tells that the caller wants nothing from us on any line.
+func (s *Session) Held() bool {
+	a := s.agreed.Load()
+	if a == nil {
+		return false
+	}
+	for _, l := range a.Lines {
+		if l.Accepted && !l.Held() {
+			return false
+		}
+	}
+	return true
+}
+
+// Done is closed when the session has ended and everything that it started
+// has, too.
+func (s *Session) Done() <-chan struct{} {
+	s.init()
+	return s.done
+}
+
+// Err tells why the session ended: [ErrClosed], [ErrMediaTimeout]. It is nil
+// while it runs.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Close says goodbye (RTCP BYE), gives what is buffered to Output and ends
+// everything. It returns when that is done, also when called again.
+func (s *Session) Close() error {
+	s.init()
+	s.end(ErrClosed)
+	<-s.done
+	return nil
+}
+
+// end begins the end, for the first reason that is given.
+func (s *Session) end(reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed, s.err = true, reason
+	s.cancel()
+	if !s.running {
+		close(s.done)
+	}
+}
+
+// sleep draws a random part of d, from half of it to one and a half (RFC 3550
+// section 6.3.1).
+func randomized(d time.Duration) time.Duration {
+	return d/2 + time.Duration(rand.Int64N(int64(d)+1))
 }

@@ -12,11 +12,13 @@ import (
 type Stats struct {
 	Lines []LineStats
 	// STUN, DTLS and Malformed count datagrams that are neither RTP nor RTCP;
-	// Foreign those from a source that is not the caller's.
-	STUN, DTLS, Malformed, Foreign uint64
-	// Unauthentic counts packets that SRTP refused.
-	Unauthentic uint64
-	// OutputDropped counts frames that Output did not take after its error.
+	// Foreign those from a source that is not the caller's, or of a payload
+	// type that was not agreed; Unauthentic those that SRTP refused.
+	STUN, DTLS, Malformed, Foreign, Unauthentic uint64
+	// SendErrors counts datagrams that the system refused to send.
+	SendErrors uint64
+	// OutputDropped counts frames that Output did not take, or would not have
+	// after its error.
 	OutputDropped uint64
 }
 
@@ -24,9 +26,11 @@ type Stats struct {
 type LineStats struct {
 	Index int
 	Kind  sdp.Kind
-	// Local is our RTP address, Remote where our packets go to.
-	Local, Remote netip.AddrPort
-	Encrypted     bool
+	// LocalPort is that of our RTP, Remote where our packets go to; invalid if
+	// that is not known.
+	LocalPort int
+	Remote    netip.AddrPort
+	Encrypted bool
 
 	Received ReceiveStats
 	Sent     SendStats
@@ -40,7 +44,6 @@ type ReceiveStats struct {
 	Lost           int64 // expected less received (RFC 3550 section 6.4.1)
 	Late           uint64
 	Duplicate      uint64
-	UnknownType    uint64 // payload types that were not agreed
 	Frames         uint64
 	KeyFrames      uint64
 	DamagedFrames  uint64 // not given on, or given on damaged
@@ -50,15 +53,14 @@ type ReceiveStats struct {
 	Jitter         time.Duration // interarrival jitter (RFC 3550 section 6.4.1)
 	Delay          time.Duration // of the jitter buffer now
 	NACKs          uint64        // sequence numbers asked again
-	KeyRequests    uint64        // PLI, FIR and INFO sent
-	SenderReports  uint64
+	KeyRequests    uint64        // times a key frame was asked
 }
 
 // SendStats is about what went to the caller.
 type SendStats struct {
 	Codec              media.Codec
 	SSRC               uint32
-	Packets, Bytes     uint64 // without silence
+	Packets, Bytes     uint64 // without silence, reports and repetitions
 	Frames             uint64
 	Discarded          uint64 // frames not sent: held, or no address yet
 	Silence            uint64 // packets of silence
@@ -69,4 +71,45 @@ type SendStats struct {
 	RemoteJitter       time.Duration // last report
 	RTT                time.Duration // 0 if unknown
 	RemoteLimit        int           // bit/s by TMMBR or REMB, 0 if none
+}
+
+// Stats returns the counters.
+func (s *Session) Stats() Stats {
+	s.init()
+	st := Stats{
+		STUN: s.stun.Load(), DTLS: s.dtls.Load(), Malformed: s.malformed.Load(), Foreign: s.foreign.Load(),
+		Unauthentic: s.unauthentic.Load(), SendErrors: s.sendErrors.Load(), OutputDropped: s.outputDropped.Load(),
+	}
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lines {
+		if l != nil {
+			st.Lines = append(st.Lines, l.stats(now))
+		}
+	}
+	return st
+}
+
+// stats is called with the mutex held.
+func (l *line) stats(now time.Time) LineStats {
+	st := LineStats{Index: l.index, Kind: l.kind, LocalPort: l.pair.port, Remote: l.latch.destination(now)}
+	if c := l.agreed.Load(); c != nil {
+		st.Encrypted = c.secure
+	}
+	n, r := &l.counts, &l.report
+	st.Sent = SendStats{
+		SSRC: l.send.ssrc, Packets: n.packets, Bytes: n.bytes, Frames: n.frames, Discarded: n.discarded,
+		Silence: n.silence, Retransmitted: n.retransmitted, KeyRequests: n.keyRequests,
+		RemoteLost: r.lost, RemoteFractionLost: r.fraction, RemoteJitter: r.jitter, RTT: r.rtt, RemoteLimit: r.limit,
+	}
+	if l.send.format != nil {
+		st.Sent.Codec = l.send.format.Codec
+	}
+	st.Received = l.received()
+	return st
+}
+
+func (l *line) received() ReceiveStats {
+	return ReceiveStats{NACKs: l.counts.nacks, KeyRequests: l.keys.asked}
 }

@@ -1,0 +1,109 @@
+package rtpio
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+)
+
+// maxDatagram bounds what is read: packets on their way through the internet
+// are below 1500 bytes; longer ones are cut and counted as malformed.
+const maxDatagram = 2048
+
+// reader reads one socket of a line. Its buffers are used again and again:
+// the receiver copies what it keeps.
+type reader struct {
+	l      *line
+	conn   *net.UDPConn
+	buf    [maxDatagram]byte
+	out    [maxDatagram]byte // repeated packets
+	packet rtp.Packet
+	raw    []rtcp.RawPacket
+}
+
+func (r *reader) run() {
+	for failures := 0; ; {
+		n, from, err := r.conn.ReadFromUDPAddrPort(r.buf[:])
+		if err != nil {
+			// Errors other than the close come from ICMP or a lack of memory
+			// and concern one datagram.
+			if failures++; errors.Is(err, net.ErrClosed) || failures > 100 {
+				return
+			}
+			continue
+		}
+		failures = 0
+		r.datagram(r.buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), time.Now())
+	}
+}
+
+func (r *reader) datagram(b []byte, from netip.AddrPort, now time.Time) {
+	s := r.l.s
+	if len(b) == maxDatagram {
+		s.malformed.Add(1)
+		return
+	}
+	switch classify(b) {
+	case classRTP:
+		r.rtp(b, from, now)
+	case classRTCP:
+		r.rtcp(b, from, now)
+	case classSTUN:
+		s.stun.Add(1)
+	case classDTLS:
+		s.dtls.Add(1)
+	default:
+		s.malformed.Add(1)
+	}
+}
+
+// rtp takes one RTP packet: decrypted first, so that nothing a stranger made
+// up reaches the lock or the receiver.
+func (r *reader) rtp(b []byte, from netip.AddrPort, now time.Time) {
+	s, l := r.l.s, r.l
+	c := l.agreed.Load()
+	if c == nil || c.recv == nil || len(c.recv.Formats()) == 0 {
+		return
+	}
+	if c.secure {
+		var err error
+		if c.in == nil {
+			return
+		}
+		if b, err = c.in.decryptRTP(b, &r.packet.Header); err != nil {
+			s.unauthentic.Add(1)
+			return
+		}
+	}
+	if err := r.packet.Unmarshal(b); err != nil {
+		s.malformed.Add(1)
+		return
+	}
+	if c.recv.Lookup(r.packet.PayloadType) == nil {
+		s.foreign.Add(1) // it proves nothing about its sender
+		return
+	}
+	s.mu.Lock()
+	ok, moved := l.latch.accept(from, r.packet.SSRC, r.packet.SequenceNumber, now)
+	if ok {
+		s.lastIn = now
+		s.receiver.Packet(l.index, &r.packet, now)
+		s.rouse(now)
+	}
+	first := moved && !l.told
+	l.told = l.told || moved
+	s.mu.Unlock()
+	switch {
+	case !ok:
+		s.foreign.Add(1)
+	case moved:
+		s.log.Info("media source", "line", l.index, "kind", l.kind, "remote_addr", from, "ssrc", r.packet.SSRC)
+		if first && s.OnMedia != nil {
+			s.OnMedia(l.kind, from)
+		}
+	}
+}

@@ -49,10 +49,12 @@ type conn struct {
 	writing time.Time // when the write under way began, zero if none is
 	err     error     // of writing
 	closing bool
+	finish  bool          // hang up when out has been written
 	idle    chan struct{} // closed when out has been written, if somebody waits
 	sent    uint64
 
 	wake chan struct{}
+	stop sync.Once
 	quit chan struct{}
 	done chan struct{} // writeLoop has ended
 }
@@ -102,12 +104,32 @@ func (c *conn) nextWrite() ([]byte, bool) {
 	defer c.mu.Unlock()
 	if len(c.out.buf) == 0 {
 		c.wakeWaiter()
+		if c.finish {
+			c.hangUp()
+		}
 		return nil, false
 	}
 	buf := c.out.buf
 	c.out.buf, c.spare = c.spare, nil
 	c.writing = time.Now()
 	return buf, true
+}
+
+// hangUp ends our direction and gives the peer a second to end its own.
+func (c *conn) hangUp() {
+	c.finish, c.closing = false, true
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(time.Second))
+}
+
+// closeWhenWritten ends the connection, for the reader too, once all that was
+// appended has been written.
+func (c *conn) closeWhenWritten() {
+	c.mu.Lock()
+	c.finish = true
+	c.end()
 }
 
 func (c *conn) wrote(buf []byte, err error) {
@@ -235,15 +257,12 @@ func (c *conn) flush(limit time.Duration) {
 // may be called more than once and from any goroutine.
 func (c *conn) close() {
 	c.mu.Lock()
-	first := !c.closing
 	c.closing = true
 	c.mu.Unlock()
 	// First of all: a TLS connection would wait for the write under way.
 	_ = c.nc.SetWriteDeadline(time.Unix(1, 0))
 	_ = c.nc.Close()
-	if first {
-		close(c.quit)
-	}
+	c.stop.Do(func() { close(c.quit) })
 	<-c.done
 }
 

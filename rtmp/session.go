@@ -13,7 +13,7 @@ import (
 )
 
 // flashVer is what encoders call themselves; servers look for "FMLE".
-const flashVer = "FMLE/3.0 (compatible; trunkcast)"
+const flashVer = "FMLE/3.0 (trunkcast)"
 
 // dialer opens sessions to one target.
 type dialer struct {

@@ -3,6 +3,7 @@ package rtmp
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
@@ -10,7 +11,7 @@ import (
 	"github.com/trunkcast/trunkcast/media"
 )
 
-var errNoParameterSets = errors.New("rtmp: video track without its parameter sets")
+var errNoParameterSets = errors.New("rtmp: video track without good parameter sets")
 
 // avcRecord builds the AVCDecoderConfigurationRecord (ISO 14496-15, section
 // 5.3.3.1) of a track's parameter sets.
@@ -110,7 +111,7 @@ func hevcRecord(sets [][]byte) ([]byte, error) {
 	raw := byType[h265.NALUType_SPS_NUT][0]
 	var sps h265.SPS
 	if err := sps.Unmarshal(raw); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errNoParameterSets, err)
 	}
 	// The profile, tier and level stand after the two bytes of the NAL unit
 	// header and one byte of the SPS (ITU-T H.265, sections 7.3.2.2 and 7.3.3).

@@ -76,7 +76,7 @@ const silenceLength = 20 * time.Millisecond
 var (
 	silencePCMU = repeat(0xff)
 	silencePCMA = repeat(0xd5)
-	silenceG722 = repeat(0xfa)
+	silenceG722 = repeat(0xfe)              // decodes to less than 4 of 32768; what encoders make of 0 drifts when it is repeated
 	silenceOpus = [3]byte{0xf8, 0xff, 0xfe} // CELT, full band, 20 ms, mono
 )
 

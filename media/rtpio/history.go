@@ -48,7 +48,7 @@ func (h *history) find(seq uint16, now time.Time) *sentPacket {
 	}
 	newest := h.slots[(h.sent-1)%historySize].seq
 	back := uint64(newest - seq)
-	if back >= historySize || back >= h.sent || h.sent-back+historySize <= h.head+1 {
+	if back >= historySize || back >= h.sent || h.sent-back+historySize < h.head+1 {
 		return nil
 	}
 	p := &h.slots[(h.sent-1-back)%historySize]

@@ -99,18 +99,20 @@ func firstSequence() uint16 { return uint16(rand.UintN(1 << 15)) }
 // reap closes the lines that no agreement uses any more.
 func (s *Session) reap() {
 	s.mu.Lock()
-	var gone []*line
-	s.opened = slices.DeleteFunc(s.opened, func(l *line) bool {
-		unused := l.agreed.Load() == nil || l.index >= len(s.lines) || s.lines[l.index] != l
-		if unused {
-			gone = append(gone, l)
-			if l.index < len(s.lines) && s.lines[l.index] == l {
-				s.lines = slices.Clone(s.lines) // snapshots share the old one
-				s.lines[l.index] = nil
-			}
+	var gone, kept []*line // new slices: others hold the old ones
+	for _, l := range s.opened {
+		listed := l.index < len(s.lines) && s.lines[l.index] == l
+		if listed && l.agreed.Load() != nil {
+			kept = append(kept, l)
+			continue
 		}
-		return unused
-	})
+		gone = append(gone, l)
+		if listed {
+			s.lines = slices.Clone(s.lines)
+			s.lines[l.index] = nil
+		}
+	}
+	s.opened = kept
 	s.mu.Unlock()
 	for _, l := range gone {
 		l.pair.stop()

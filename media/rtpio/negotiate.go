@@ -460,14 +460,19 @@ func (s *Session) restore() {
 	}
 	s.nego.back, s.nego.offered = nil, nil
 	s.mu.Lock()
+	changed := s.agreed.Load() != b.agreed
 	for i, l := range s.lines {
-		if l != nil && (i >= len(b.lines) || b.lines[i] != l) {
-			l.agreed.Store(nil)
-			s.receiver.SetFormats(i, l.kind, nil, time.Now())
+		if l == nil || i < len(b.lines) && b.lines[i] == l {
+			continue
 		}
+		changed = true
+		l.agreed.Store(nil)
+		s.receiver.SetFormats(i, l.kind, nil, time.Now())
 	}
 	s.lines = b.lines
-	s.apply(b.agreed, b.configs, false)
+	if changed {
+		s.apply(b.agreed, b.configs, true)
+	}
 	s.mu.Unlock()
 	s.reap()
 }

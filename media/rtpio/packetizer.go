@@ -82,7 +82,7 @@ func (p *packetizer) done() bool { return p.index >= p.count() }
 func (p *packetizer) packets() int {
 	n := 0
 	for i := p.index; i < p.count(); i++ {
-		n += len(p.nal(i))/p.limit + 1
+		n += len(p.nal(i))/(p.limit-p.headerSize()-1) + 1
 	}
 	return n
 }

@@ -298,9 +298,9 @@ func (d *demuxer) setAudio(t *media.Track) {
 // restarted makes.
 type tagClock struct {
 	begun  bool
-	raw    int64 // last time, unwrapped
-	offset int64 // timeline = raw + offset
-	last   [2]int64
+	raw    int64    // last time, unwrapped
+	offset int64    // timeline = raw + offset
+	last   [2]int64 // given out, video and audio
 }
 
 // A jump of more than these, in ms, is a new beginning.
@@ -316,7 +316,7 @@ func (c *tagClock) time(kind byte, at uint32) time.Duration {
 	}
 	raw := c.raw + int64(int32(at-uint32(c.raw)))
 	if d := raw - c.raw; d < -jumpBack || d > jumpForward {
-		c.offset += c.raw - raw + jumpGap
+		c.offset = max(c.last[0], c.last[1]) + jumpGap - raw
 	}
 	c.raw = raw
 	i := 0

@@ -148,7 +148,7 @@ func withoutSetDataFrame(p []byte) []byte {
 // handle does one command. An error ends the connection.
 func (c *serverConn) handle(stream uint32, cmd *command) error {
 	if !c.connected && cmd.name != "connect" {
-		return protocolError("%q before connect", clip(cmd.name))
+		return protocolError("%q before connect", shorten(cmd.name))
 	}
 	switch cmd.name {
 	case "connect":
@@ -182,8 +182,8 @@ func (c *serverConn) handle(stream uint32, cmd *command) error {
 	return c.command(0, "_error", cmd.id, nil, status("error", "NetConnection.Call.Failed", "unknown command"))
 }
 
-// clip bounds a text of the client for an error.
-func clip(s string) string { return s[:min(len(s), 64)] }
+// shorten bounds a text of the client for an error.
+func shorten(s string) string { return s[:min(len(s), 64)] }
 
 func status(level, code, description string) flvio.AMFMap {
 	return flvio.AMFMap{{K: "level", V: level}, {K: "code", V: code}, {K: "description", V: description}}
@@ -276,7 +276,7 @@ func (c *serverConn) startPublish(stream uint32, cmd *command) error {
 		return c.refuse(stream, "NetStream.Publish.BadName", r, err)
 	}
 	c.publish, c.active = h, stream
-	c.log.Info("stream published", "stream", h.name, "client", clip(c.flashVer))
+	c.log.Info("stream published", "stream", h.name, "client", shorten(c.flashVer))
 	_ = c.nc.SetDeadline(time.Time{})
 	_ = c.event(eventStreamBegin, stream)
 	return c.command(stream, "onStatus", 0, nil, status("status", "NetStream.Publish.Start", "publishing "+r.Stream))
@@ -309,7 +309,7 @@ func (c *serverConn) startPlay(stream uint32, cmd *command) error {
 		return c.refuse(stream, "NetStream.Play.StreamNotFound", r, ErrNoStream)
 	}
 	c.play, c.player, c.active = h, sub, stream
-	c.log.Info("player joined", "stream", h.name, "client", clip(c.flashVer))
+	c.log.Info("player joined", "stream", h.name, "client", shorten(c.flashVer))
 	return nil
 }
 

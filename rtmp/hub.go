@@ -73,7 +73,8 @@ func (h *hubStream) remember(t tag) {
 			h.audioCodec = t.codec
 		}
 	case t.key:
-		h.gop, h.gopBytes = make([]tag, 0, cap(h.gop)), 0
+		clear(h.gop)
+		h.gop, h.gopBytes = h.gop[:0], 0
 	}
 	h.frames++
 	if len(h.gop) == 0 && !t.key {

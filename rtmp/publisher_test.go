@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -429,6 +430,9 @@ func BenchmarkPublish(b *testing.B) {
 			for b.Loop() {
 				if err := p.WriteFrame(ctx, f); err != nil {
 					b.Fatal(err)
+				}
+				for p.Stats().Queued > 64<<10 {
+					runtime.Gosched()
 				}
 			}
 		})

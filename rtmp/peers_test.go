@@ -1,0 +1,293 @@
+//go:build peers
+
+package rtmp_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/trunkcast/trunkcast/internal/peertest"
+	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/rtmp"
+)
+
+// source runs a Server to which ffmpeg publishes a clip in real time as
+// live/clip, again and again, and returns its URL without application.
+func source(t *testing.T) (s *rtmp.Server, base string) {
+	t.Helper()
+	s = &rtmp.Server{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(context.Background(), l) }()
+	t.Cleanup(func() {
+		_ = s.Close()
+		<-done
+	})
+	base = "rtmp://" + l.Addr().String()
+	clip := peertest.MakeClip(t, peertest.ClipOptions{Seconds: 30})
+	peertest.Start(t, "ffmpeg", "-v", "error", "-re", "-i", clip.Video, "-i", clip.Audio, "-c:v", "copy", "-c:a", "aac",
+		"-f", "flv", base+"/live/clip")
+	peertest.Eventually(t, 10*time.Second, "ffmpeg publishes", func() bool {
+		list := s.List()
+		return len(list) == 1 && list[0].Video == media.H264 && list[0].Audio == media.AAC
+	})
+	return s, base
+}
+
+// copyTo publishes what src gives until the test ends or stop is called.
+func copyTo(t *testing.T, src media.Source, sink media.Sink) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			f, err := src.ReadFrame(ctx)
+			if err == nil {
+				err = sink.WriteFrame(ctx, f)
+			}
+			if err != nil {
+				if ctx.Err() == nil {
+					t.Errorf("copy: %v", err)
+				}
+				return
+			}
+		}
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+var wanted = peertest.Expect{
+	Width: 640, Height: 360, FrameRate: 25, MinFlashes: 3, MinBeeps: 3, MaxOffset: 80 * time.Millisecond,
+}
+
+// TestPeerNginx: ffmpeg -> Server -> Player -> Publisher -> nginx-rtmp ->
+// ffmpeg; then nginx dies and comes back; then the stream ends.
+func TestPeerNginx(t *testing.T) {
+	_, base := source(t)
+	n := peertest.StartNginx(t)
+	player := &rtmp.Player{URL: base + "/live/clip"}
+	defer func() { _ = player.Close() }()
+	p := &rtmp.Publisher{URL: n.RTMPURL + "/live?token=a/b", StreamName: "rtmp_100", RetryMax: 500 * time.Millisecond}
+	stop := copyTo(t, player, p)
+	n.WaitStream("rtmp_100", 10*time.Second)
+	m := peertest.Watch(t, n.RTMPURL+"/live/rtmp_100", 5*time.Second)
+	t.Logf("measured: %v", m)
+	m.Check(t, wanted)
+
+	n.Stop()
+	peertest.Eventually(t, 5*time.Second, "the loss is noticed", func() bool { return p.Stats().State != rtmp.Live })
+	n.Restart()
+	n.WaitStream("rtmp_100", 10*time.Second)
+	m = peertest.Watch(t, n.RTMPURL+"/live/rtmp_100", 4*time.Second)
+	t.Logf("measured after the restart: %v", m)
+	m.Check(t, peertest.Expect{Width: 640, Height: 360, FrameRate: 25, MinFlashes: 2, MinBeeps: 2, MaxOffset: 80 * time.Millisecond})
+	if st := p.Stats(); st.Connects != 2 {
+		t.Errorf("stats %+v", st)
+	}
+	stop()
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	n.WaitGone("rtmp_100", 5*time.Second)
+}
+
+// TestPeerNginxDenied: it says Publish.Start and closes; an unknown
+// application is closed at connect.
+func TestPeerNginxDenied(t *testing.T) {
+	n := peertest.StartNginx(t)
+	for app, stage := range map[string]string{"denied": "publish", "none": "connect"} {
+		p := &rtmp.Publisher{URL: n.RTMPURL + "/" + app + "/x", GiveUp: func(error, int) bool { return true }}
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		peertest.Eventually(t, 10*time.Second, app+" is refused", func() bool { return p.Stats().State == rtmp.Closed })
+		var refused *rtmp.RefusedError
+		if err := p.Stats().LastError; !errors.As(err, &refused) || refused.Stage != stage {
+			t.Errorf("%s: %v", app, err)
+		}
+		_ = p.Close()
+	}
+}
+
+// TestPeerFFmpegListen: the strict one-shot server gets every frame.
+func TestPeerFFmpegListen(t *testing.T) {
+	_, base := source(t)
+	port := peertest.Port(t)
+	out := filepath.Join(t.TempDir(), "out.flv")
+	url := fmt.Sprintf("rtmp://127.0.0.1:%d/live/x", port)
+	ff := peertest.Start(t, "ffmpeg", "-v", "error", "-f", "flv", "-listen", "1", "-i", url, "-c", "copy", "-y", out)
+	player := &rtmp.Player{URL: base + "/live/clip"}
+	defer func() { _ = player.Close() }()
+	p := &rtmp.Publisher{URL: url}
+	stop := copyTo(t, player, p)
+	peertest.Eventually(t, 20*time.Second, "4 s of frames", func() bool { return p.Stats().VideoFrames > 100 })
+	stop()
+	_ = p.Close()
+	if err := ff.Wait(10 * time.Second); err != nil {
+		t.Errorf("ffmpeg: %v\n%s", err, ff.Output())
+	}
+	m := peertest.MeasureFile(t, out)
+	t.Logf("measured: %v", m)
+	m.Check(t, wanted)
+}
+
+// TestPeerPlayers: ffmpeg, rtmpdump and VLC play from the Server.
+func TestPeerPlayers(t *testing.T) {
+	_, base := source(t)
+	url := base + "/live/clip"
+	t.Run("ffmpeg", func(t *testing.T) {
+		m := peertest.Watch(t, url, 5*time.Second)
+		t.Logf("measured: %v", m)
+		m.Check(t, wanted)
+	})
+	t.Run("rtmpdump", func(t *testing.T) {
+		out := filepath.Join(t.TempDir(), "out.flv")
+		p := peertest.Start(t, "rtmpdump", "-q", "-v", "-r", url, "-o", out)
+		peertest.Eventually(t, 20*time.Second, "4 s of media", func() bool {
+			b, _ := os.ReadFile(out)
+			return len(b) > 200_000
+		})
+		p.Stop()
+		b, err := os.ReadFile(out)
+		if err != nil || !bytes.HasPrefix(b, []byte("FLV")) || !bytes.Contains(b, []byte("onMetaData")) {
+			t.Errorf("file of %d bytes, %v", len(b), err)
+		}
+		m := peertest.MeasureFile(t, out)
+		t.Logf("measured: %v", m)
+		if m.Width != 640 || m.AudioCodec != "aac" {
+			t.Errorf("got %v", m)
+		}
+	})
+	t.Run("VLC", func(t *testing.T) {
+		// VLC refuses to run as root.
+		home, err := os.MkdirTemp("", "vlc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(home) })
+		out := filepath.Join(home, "out.ts")
+		cmd := exec.Command(peertest.Look(t, "cvlc"), "-q", url, "--run-time=6", "--sout", "#std{access=file,mux=ts,dst="+out+"}", "vlc://quit")
+		cmd.Env = append(os.Environ(), "HOME="+home)
+		if os.Getuid() == 0 {
+			const nobody = 65534
+			if err := os.Chown(home, nobody, nobody); err != nil {
+				t.Fatal(err)
+			}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		}
+		p := peertest.StartCmd(t, cmd)
+		if err := p.Wait(30 * time.Second); err != nil {
+			t.Fatalf("VLC: %v\n%s", err, p.Output())
+		}
+		m := peertest.MeasureFile(t, out)
+		t.Logf("measured: %v", m)
+		if m.Width != 640 || m.AudioCodec != "aac" || len(m.Flashes) < 3 || len(m.Beeps) < 3 {
+			t.Errorf("got %v", m)
+		}
+	})
+}
+
+// TestPeerRTMPS: stunnel before nginx-rtmp, with a CA of our own; without it
+// the certificate is refused.
+func TestPeerRTMPS(t *testing.T) {
+	_, base := source(t)
+	n := peertest.StartNginx(t)
+	folder := t.TempDir()
+	pool := writeCertificate(t, filepath.Join(folder, "cert.pem"))
+	port := peertest.Port(t)
+	conf := filepath.Join(folder, "stunnel.conf")
+	text := fmt.Sprintf("foreground = yes\npid =\n[rtmps]\naccept = 127.0.0.1:%d\nconnect = %s\ncert = %s\n",
+		port, n.Addr, filepath.Join(folder, "cert.pem"))
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	peertest.Start(t, "stunnel4", conf)
+	url := fmt.Sprintf("rtmps://127.0.0.1:%d/live/rtmp_7", port)
+	peertest.Eventually(t, 10*time.Second, "stunnel listens", func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	bad := &rtmp.Publisher{URL: url, GiveUp: func(error, int) bool { return true }}
+	if err := bad.Start(); err != nil {
+		t.Fatal(err)
+	}
+	peertest.Eventually(t, 10*time.Second, "the certificate is refused", func() bool { return bad.Stats().State == rtmp.Closed })
+	var ce *tls.CertificateVerificationError
+	if err := bad.Stats().LastError; !errors.As(err, &ce) || !strings.Contains(err.Error(), "authority") {
+		t.Errorf("unknown authority: %v", err)
+	}
+	_ = bad.Close()
+
+	player := &rtmp.Player{URL: base + "/live/clip"}
+	defer func() { _ = player.Close() }()
+	p := &rtmp.Publisher{URL: url, TLS: &tls.Config{RootCAs: pool}}
+	defer func() { _ = p.Close() }()
+	stop := copyTo(t, player, p)
+	defer stop()
+	n.WaitStream("rtmp_7", 10*time.Second)
+	m := peertest.Watch(t, n.RTMPURL+"/live/rtmp_7", 4*time.Second)
+	t.Logf("measured: %v", m)
+	m.Check(t, peertest.Expect{Width: 640, Height: 360, FrameRate: 25, MaxOffset: 80 * time.Millisecond})
+}
+
+// writeCertificate writes a certificate for 127.0.0.1 with its key.
+func writeCertificate(t *testing.T, path string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	b = append(b, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...)
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed)
+	return pool
+}

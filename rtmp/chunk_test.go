@@ -51,6 +51,19 @@ func TestChunkRoundTrip(t *testing.T) {
 	}
 }
 
+// TestChunkGolden: the bytes on the wire, the extended timestamp repeated in
+// chunks of type 3.
+func TestChunkGolden(t *testing.T) {
+	w := chunkWriter{size: 4}
+	w.message(csidAudio, kindAudio, 1, 0x01020304, []byte("abcdef"))
+	w.message(csidVideo, kindVideo, 1, 40, []byte("abcdefghi"))
+	want := unhex("04 ffffff 000006 08 01000000 01020304 61626364 c4 01020304 6566" +
+		"06 000028 000009 09 01000000 61626364 c6 65666768 c6 69")
+	if !bytes.Equal(w.buf, want) {
+		t.Errorf("got  %x\nwant %x", w.buf, want)
+	}
+}
+
 // TestChunkForms reads what other senders write (RTMP 1.0, section 5.3.1).
 func TestChunkForms(t *testing.T) {
 	type got struct {
@@ -252,8 +265,23 @@ func TestConnControl(t *testing.T) {
 	if m := <-got; m.kind != kindUserControl || !bytes.Equal(m.payload, []byte{0, 7, 1, 2, 3, 4}) {
 		t.Errorf("answer to the ping: %+v", m)
 	}
-	if m := <-got; m.kind != kindAck || len(m.payload) != 4 {
+	if m := <-got; m.kind != kindAck || binary.BigEndian.Uint32(m.payload) < outChunk {
 		t.Errorf("acknowledgement: %+v", m)
+	}
+	// The next comes after half a window, not before.
+	_ = peer.send(csidAudio, kindAudio, 1, 60, make([]byte, 2000))
+	_ = peer.event(eventPingRequest, 0)
+	_ = peer.send(csidAudio, kindAudio, 1, 60, make([]byte, 2000))
+	for range 2 {
+		if _, err := c.read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := <-got; m.kind != kindUserControl {
+		t.Errorf("after 2000 bytes: %+v", m)
+	}
+	if m := <-got; m.kind != kindAck {
+		t.Errorf("after 4000 bytes: %+v", m)
 	}
 }
 

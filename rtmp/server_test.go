@@ -183,7 +183,7 @@ func TestSlowPlayer(t *testing.T) {
 	}
 	c := &clip{video: h264Track(spsHD), audio: audioTrack(media.AAC), gop: 10, size: 5000}
 	ctx := within(t, 10*time.Second)
-	for range 500 {
+	for range 507 { // ends within a group of pictures
 		for _, f := range c.next() {
 			if err := sink.WriteFrame(ctx, f); err != nil {
 				t.Fatal(err)

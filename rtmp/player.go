@@ -115,8 +115,8 @@ func (p *Player) receive(s *session) error {
 		}
 		m, err := s.read()
 		if err != nil {
-			if isEnd(err) {
-				return io.EOF
+			if err == io.EOF {
+				return err
 			}
 			return fmt.Errorf("rtmp play: %w", err)
 		}

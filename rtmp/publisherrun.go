@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/trunkcast/trunkcast/media"
@@ -120,6 +121,7 @@ func (p *Publisher) listen(s *session) error {
 		}
 		if c.name == "onStatus" {
 			if refused, _ := s.judge("publish", "NetStream.Publish.Start", c); refused != nil {
+				refused.Description = s.target.scrub(refused.Description)
 				return refused
 			}
 		}
@@ -197,8 +199,18 @@ func (p *Publisher) setState(s State, err error) {
 		p.log.Info("RTMP publishing", "state", s.String())
 	}
 	if p.OnState != nil {
-		p.OnState(s, err)
+		p.tell(s, err)
 	}
+}
+
+// tell calls OnState, whose panic is not to end the program.
+func (p *Publisher) tell(s State, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.log.Error("OnState panicked", "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	p.OnState(s, err)
 }
 
 // Close sends what is left, unpublishes and closes the connection, within

@@ -20,6 +20,7 @@ var (
 	errTooManyStreams = errors.New("rtmp: too many streams")
 	errBadName        = errors.New("rtmp: bad stream name")
 	errWrongKey       = errors.New("rtmp: wrong key")
+	errHook           = errors.New("rtmp: internal error")
 )
 
 // Server takes published streams and plays them: over RTMP, and from and to

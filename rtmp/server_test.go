@@ -58,8 +58,11 @@ func TestServerRefuses(t *testing.T) {
 			return nil
 		},
 		OnPlay: func(_ context.Context, r *Request) error {
-			if r.Query.Get("who") == "nobody" {
+			switch r.Query.Get("who") {
+			case "nobody":
 				return errors.New("not you")
+			case "panic":
+				panic("in the hook")
 			}
 			return nil
 		},
@@ -88,6 +91,7 @@ func TestServerRefuses(t *testing.T) {
 		{"/live/none?key=lk", true, "NetStream.Play.StreamNotFound", "no such stream"},
 		{"/live/x?key=pk", true, "NetStream.Play.Failed", "wrong key"},
 		{"/live/x?key=lk&who=nobody", true, "NetStream.Play.Failed", "not you"},
+		{"/live/x?key=lk&who=panic", true, "NetStream.Play.Failed", "internal error"},
 		{"/live/" + strings.Repeat("n", 600) + "?key=pk", false, "NetStream.Publish.BadName", "bad stream name"},
 	} {
 		r := refusal(t, base+tt.path, tt.play)

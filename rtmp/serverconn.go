@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -235,7 +236,7 @@ func (c *serverConn) request(cmd *command) (*Request, error) {
 }
 
 // admitted asks key and hook.
-func (c *serverConn) admitted(r *Request, key string, hook func(context.Context, *Request) error) error {
+func (c *serverConn) admitted(r *Request, key string, hook func(context.Context, *Request) error) (err error) {
 	if !keyMatches(key, r.Query) {
 		return errWrongKey
 	}
@@ -244,6 +245,12 @@ func (c *serverConn) admitted(r *Request, key string, hook func(context.Context,
 	}
 	ctx, cancel := context.WithTimeout(c.server.ctx, c.server.SetupTimeout)
 	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			c.log.Error("hook panicked", "panic", v, "stack", string(debug.Stack()))
+			err = errHook
+		}
+	}()
 	return hook(ctx, r)
 }
 

@@ -36,7 +36,8 @@ type session struct {
 }
 
 // open connects and does all commands up to publishing or playing. A server
-// that asks for a user name and password is dialled again with them.
+// that asks for a user name and password is dialled again with them. What a
+// server says in refusing is whole up to here, and without secrets from here.
 func (d *dialer) open(ctx context.Context) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
@@ -47,11 +48,15 @@ func (d *dialer) open(ctx context.Context) (*session, error) {
 			return s, nil
 		}
 		var refused *RefusedError
-		if !errors.As(err, &refused) || refused.Stage != "connect" {
+		if !errors.As(err, &refused) {
 			return nil, err
 		}
-		again, authErr := auth.next(d.target, refused.Description)
-		refused.Description = d.target.scrub(refused.Description)
+		description := refused.Description
+		refused.Description = d.target.scrub(description)
+		if refused.Stage != "connect" {
+			return nil, err
+		}
+		again, authErr := auth.next(d.target, description)
 		if authErr != nil {
 			refused.Err = authErr
 		}
@@ -237,8 +242,6 @@ func (s *session) call(name string, object any) (*command, error) {
 		case c.name == "_result" && c.id == id:
 			return c, nil
 		case c.name == "_error" && (c.id == id || c.id == 0), c.name == "close":
-			// The description is needed whole for adobe authentication;
-			// open scrubs it.
 			return nil, &RefusedError{Stage: name, Code: code, Description: description}
 		}
 	}
@@ -253,14 +256,15 @@ func (s *session) waitStatus(stage, start string) error {
 		}
 		switch c.name {
 		case "onStatus":
-			err, done := s.judge(stage, start, c)
-			if done || err != nil {
-				return err
+			if refused, done := s.judge(stage, start, c); refused != nil {
+				return refused
+			} else if done {
+				return nil
 			}
 		case "_error":
 			if c.id == s.id {
 				_, code, description := c.status()
-				return &RefusedError{Stage: stage, Code: code, Description: s.target.scrub(description)}
+				return &RefusedError{Stage: stage, Code: code, Description: description}
 			}
 		}
 	}
@@ -268,7 +272,7 @@ func (s *session) waitStatus(stage, start string) error {
 
 // judge reads an onStatus by its code; the level is "status" even in refusals
 // of some servers.
-func (s *session) judge(stage, start string, c *command) (refused error, done bool) {
+func (s *session) judge(stage, start string, c *command) (refused *RefusedError, done bool) {
 	level, code, description := c.status()
 	switch code {
 	case start:
@@ -278,7 +282,7 @@ func (s *session) judge(stage, start string, c *command) (refused error, done bo
 		return nil, false
 	}
 	if level == "error" || badCode(code) {
-		return &RefusedError{Stage: stage, Code: code, Description: s.target.scrub(description)}, true
+		return &RefusedError{Stage: stage, Code: code, Description: description}, true
 	}
 	return nil, false
 }

@@ -99,6 +99,7 @@ func TestPeerNginx(t *testing.T) {
 	m := peertest.Watch(t, n.RTMPURL+"/live/rtmp_100", 5*time.Second)
 	t.Logf("measured: %v", m)
 	m.Check(t, wanted)
+	readFrom(t, n.RTMPURL+"/live/rtmp_100")
 
 	n.Stop()
 	peertest.Eventually(t, 5*time.Second, "the loss is noticed", func() bool { return p.Stats().State != rtmp.Live })
@@ -115,6 +116,32 @@ func TestPeerNginx(t *testing.T) {
 		t.Error(err)
 	}
 	n.WaitGone("rtmp_100", 5*time.Second)
+}
+
+// readFrom plays a stream of another server with a Player.
+func readFrom(t *testing.T, url string) {
+	t.Helper()
+	player := &rtmp.Player{URL: url}
+	defer func() { _ = player.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	counts := map[media.Codec]int{}
+	last := map[media.Codec]time.Duration{}
+	for counts[media.H264] < 50 || counts[media.AAC] < 50 {
+		f, err := player.ReadFrame(ctx)
+		if err != nil {
+			t.Fatalf("Player: %v after %v", err, counts)
+		}
+		c := f.Track.Codec
+		if c == media.H264 && counts[c] == 0 && (!f.Key || f.Track.Width != 640) {
+			t.Errorf("the video begins with %+v of %+v", f, f.Track)
+		}
+		if f.DTS < last[c] {
+			t.Errorf("%s at %v after %v", c, f.DTS, last[c])
+		}
+		counts[c]++
+		last[c] = f.DTS
+	}
 }
 
 // TestPeerNginxDenied: it says Publish.Start and closes; an unknown

@@ -14,6 +14,8 @@ var (
 	// ErrMediaTimeout ends a session whose caller sent nothing for
 	// MediaTimeout although it was not on hold.
 	ErrMediaTimeout = errors.New("rtpio: no media from the caller")
+	// ErrPanic ends a session when one of its hooks, or Output, panicked.
+	ErrPanic = errors.New("rtpio: panic")
 	// ErrNoPorts tells that every port pair of the range is in use or in
 	// quarantine, or taken by another program.
 	ErrNoPorts = errors.New("rtpio: no free RTP ports")

@@ -199,6 +199,6 @@ func (r *reader) serve(w wishes, now time.Time) {
 	}
 	s.mu.Unlock()
 	if tell && s.OnKeyFrameRequested != nil {
-		s.OnKeyFrameRequested()
+		s.guard("OnKeyFrameRequested", s.OnKeyFrameRequested)
 	}
 }

@@ -117,18 +117,17 @@ func (l *latch) acceptRTCP(from netip.AddrPort) bool {
 
 // destination is where RTP goes to; invalid if nowhere.
 func (l *latch) destination(now time.Time) netip.AddrPort {
-	fresh := now.Before(l.newUntil) && l.signalled.IsValid()
+	fresh := l.mode == LatchAuto && l.signalled.IsValid() && now.Before(l.newUntil)
 	switch {
-	case l.mode == LatchOff, l.mode == LatchAuto && (fresh || !l.locked.IsValid()):
-		if !l.signalled.IsValid() || l.mode == LatchOff || !l.mux || !l.lockedRTCP.IsValid() || fresh {
-			return l.signalled
-		}
-		// A caller that only receives shows its way through a NAT by reports.
-		return l.lockedRTCP
+	case l.mode == LatchOff || fresh:
+		return l.signalled
 	case l.locked.IsValid():
 		return l.locked
-	case l.mux:
+	case l.mux && l.lockedRTCP.IsValid():
+		// A caller that only receives shows its way through a NAT by reports.
 		return l.lockedRTCP
+	case l.mode == LatchAuto:
+		return l.signalled
 	default:
 		return netip.AddrPort{}
 	}

@@ -36,7 +36,8 @@ type line struct {
 	counts   lineCounts
 	firSeq   uint8 // of the caller's last FIR
 	firHeard bool
-	told     bool // OnMedia was called
+	told     bool      // OnMedia was called
+	logged   time.Time // last log line about the source
 
 	soundSeen uint64        // counts.packets at the last look
 	silentAt  time.Duration // session time of the next packet of silence

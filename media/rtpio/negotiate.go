@@ -41,6 +41,9 @@ type snapshot struct {
 // begin starts an exchange; the one before it is final now.
 func (s *Session) begin() error {
 	s.init()
+	if s.receiver == nil {
+		return errors.ErrUnsupported
+	}
 	s.nego.mu.Lock()
 	s.mu.Lock()
 	closed := s.closed

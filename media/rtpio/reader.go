@@ -96,14 +96,20 @@ func (r *reader) rtp(b []byte, from netip.AddrPort, now time.Time) {
 	}
 	first := moved && !l.told
 	l.told = l.told || moved
+	// With SRTP the source may change with every packet.
+	tell := moved && now.Sub(l.logged) >= time.Second
+	if tell {
+		l.logged = now
+	}
 	s.mu.Unlock()
-	switch {
-	case !ok:
+	if !ok {
 		s.foreign.Add(1)
-	case moved:
-		s.log.Info("media source", "line", l.index, "kind", l.kind, "remote_addr", from, "ssrc", r.packet.SSRC)
-		if first && s.OnMedia != nil {
-			s.OnMedia(l.kind, from)
-		}
+		return
+	}
+	if tell {
+		s.log.Info("media source", "kind", l.kind, "line", l.index, "remote_addr", from, "ssrc", r.packet.SSRC)
+	}
+	if first && s.OnMedia != nil {
+		s.guard("OnMedia", func() { s.OnMedia(l.kind, from) })
 	}
 }

@@ -2,6 +2,8 @@ package rtpio
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -127,7 +129,7 @@ func (s *Session) deliver(ctx context.Context) {
 	s.mu.Unlock()
 	if s.OnDigit != nil {
 		for _, d := range digits {
-			s.OnDigit(d.r, d.d)
+			s.guard("OnDigit", func() { s.OnDigit(d.r, d.d) })
 		}
 	}
 }
@@ -140,10 +142,26 @@ func (s *Session) output(ctx context.Context, f *media.Frame) {
 		s.outputDropped.Add(1)
 		return
 	}
-	if err := s.Output.WriteFrame(ctx, f); err != nil && ctx.Err() == nil {
-		s.outputFailed = true
+	defer s.contain("Output")
+	s.outputFailed = true // stays so after a panic
+	err := s.Output.WriteFrame(ctx, f)
+	if s.outputFailed = err != nil && ctx.Err() == nil; s.outputFailed {
 		s.outputDropped.Add(1)
 		s.log.Error("output refused a frame, media of the caller is dropped from here on", "error", err)
+	}
+}
+
+// guard calls a hook. A panic in it ends this call and no other.
+func (s *Session) guard(name string, hook func()) {
+	defer s.contain(name)
+	hook()
+}
+
+// contain is deferred around code of others.
+func (s *Session) contain(name string) {
+	if v := recover(); v != nil {
+		s.log.Error("panic", "hook", name, "error", v, "stack", string(debug.Stack()))
+		s.end(fmt.Errorf("%w: %s: %v", ErrPanic, name, v))
 	}
 }
 
@@ -178,7 +196,8 @@ func (s *Session) askBySIP() {
 	}
 	s.asking = true
 	s.wg.Go(func() {
-		err := s.RequestKeyFrameBySIP(s.ctx)
+		var err error
+		s.guard("RequestKeyFrameBySIP", func() { err = s.RequestKeyFrameBySIP(s.ctx) })
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.asking = false

@@ -50,7 +50,7 @@ type sender struct {
 
 	begun   bool
 	nextTS  uint32        // RTP time of the end of the last audio frame
-	lastAt  time.Duration // session time when the last packet was made
+	lastAt  time.Duration // session time of the last picture
 	packets uint32        // as the sender report counts
 	octets  uint32
 	header  rtp.Header // scratch

@@ -45,8 +45,9 @@ type Session struct {
 	// Latching tells how far the caller's SDP is believed. Default:
 	// [LatchAuto].
 	Latching Latching
-	// MediaTimeout ends the session with [ErrMediaTimeout] when nothing came
-	// for so long from a caller who should send. It rests during hold.
+	// MediaTimeout ends the session with [ErrMediaTimeout] when nothing (RTP
+	// or RTCP) came for so long from a caller who should send. It rests
+	// during hold.
 	// Default 60 s; negative: never.
 	MediaTimeout time.Duration
 	// JitterMin and JitterMax bound the jitter buffer. Default 40 and 400 ms.
@@ -186,7 +187,7 @@ func (s *Session) init() {
 	})
 }
 
-// now is the session time of t.
+// at is the session time of t.
 func (s *Session) at(t time.Time) time.Duration { return t.Sub(s.start) }
 
 func (s *Session) mediaTimeout() time.Duration {
@@ -233,8 +234,8 @@ func (s *Session) Done() <-chan struct{} {
 	return s.done
 }
 
-// Err tells why the session ended: [ErrClosed], [ErrMediaTimeout]. It is nil
-// while it runs.
+// Err tells why the session ended: [ErrClosed], [ErrMediaTimeout], [ErrPanic].
+// It is nil while it runs.
 func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,7 +265,7 @@ func (s *Session) end(reason error) {
 	}
 }
 
-// sleep draws a random part of d, from half of it to one and a half (RFC 3550
+// randomized draws a random part of d, from half of it to one and a half (RFC 3550
 // section 6.3.1).
 func randomized(d time.Duration) time.Duration {
 	return d/2 + time.Duration(rand.Int64N(int64(d)+1))

@@ -591,4 +591,27 @@ func TestClose(t *testing.T) {
 	s.Rollback()
 }
 
+func TestPanicEndsTheCallOnly(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]*Session{
+		"Output":  {Output: media.SinkFunc(func(context.Context, *media.Frame) error { panic("in test") })},
+		"OnMedia": {OnMedia: func(sdp.Kind, netip.AddrPort) { panic("in test") }},
+	} {
+		p := newPhone(t, 1)
+		p.call(s, audioLine)
+		p.lines[0].pt = 0
+		for i := range 10 {
+			p.lines[0].send(uint32(i*160), i == 0, make([]byte, 160))
+		}
+		select {
+		case <-s.Done():
+		case <-time.After(5 * time.Second):
+			t.Fatalf("%s: the session goes on", name)
+		}
+		if !errors.Is(s.Err(), ErrPanic) || !strings.Contains(s.Err().Error(), name) {
+			t.Errorf("%s: %v", name, s.Err())
+		}
+	}
+}
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

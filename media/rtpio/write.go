@@ -17,8 +17,9 @@ const (
 	maxSpread = 20 * time.Millisecond
 	// maxPTime is the longest frame of G.711 and G.722 sent in one packet.
 	maxPTime = 60 * time.Millisecond
-	// suspended is how long silence waits after the last packet of sound.
-	silenceAfter    = 100 * time.Millisecond
+	// silenceAfter is how long silence waits after the last packet of sound.
+	silenceAfter = 100 * time.Millisecond
+	// silenceInterval is the time between two packets of silence.
 	silenceInterval = 200 * time.Millisecond
 )
 
@@ -172,7 +173,6 @@ func (l *line) audioPacket(b []byte, c *lineConfig, at time.Duration, length int
 		l.counts.errors++
 		return nil, err
 	}
-	t.lastAt = l.s.at(time.Now())
 	l.counts.packets++
 	l.counts.bytes += uint64(len(b))
 	return b, nil
@@ -195,10 +195,10 @@ func (s *Session) writeVideo(ctx context.Context, f *media.Frame) error {
 		l.pacing = make(chan struct{}, 1)
 		l.space = make(chan struct{}, 1)
 	}
-	now64 := s.at(now)
-	ts := l.send.timestamp(s.clock.place(f.PTS, now64))
+	at := s.at(now)
+	ts := l.send.timestamp(s.clock.place(f.PTS, at))
 	l.counts.frames++
-	spread := pace{due: now, step: l.send.step(now64, s.cutter.packets())}
+	spread := pace{due: now, step: l.send.step(at, s.cutter.packets())}
 	if l.history.waiting() > 0 {
 		spread.due = later(now, l.history.last().due)
 	}
@@ -368,7 +368,6 @@ func (l *line) keepAlive(now time.Time) (next time.Time) {
 	}
 	at := s.at(now)
 	frame := silence(l.send.format.Codec)
-	gap := silenceInterval
 	if l.counts.packets != l.soundSeen {
 		l.soundSeen = l.counts.packets
 		l.silentAt = at + silenceAfter
@@ -382,10 +381,10 @@ func (l *line) keepAlive(now time.Time) (next time.Time) {
 	b := append(l.send.put(s.silenceOut[:0], l.send.format.PayloadType, spurt, ts), frame...)
 	b, err := l.send.seal(b, c.out)
 	l.counts.silence++
-	l.silentAt = at + gap
+	l.silentAt = at + silenceInterval
 	s.mu.Unlock()
 	if err == nil {
 		l.sendRTP(b, to)
 	}
-	return now.Add(gap)
+	return now.Add(silenceInterval)
 }

@@ -15,6 +15,9 @@ type Kamailio struct {
 	Process *Process
 }
 
+// Addr is the proxy's address, for UDP and TCP.
+func (k *Kamailio) Addr() string { return fmt.Sprintf("127.0.0.1:%d", k.Port) }
+
 // KamailioPassword is the password of every user.
 const KamailioPassword = "s3cret"
 
@@ -85,6 +88,6 @@ func StartKamailio(t testing.TB, gateway, transport string) *Kamailio {
 		"PORT", strconv.Itoa(k.Port), "GATEWAY", gateway, "TRANSPORT", transport, "PASSWORD", KamailioPassword))
 	k.Process = Start(t, "kamailio", "-DD", "-E", "-f", config, "-Y", folder,
 		"-P", folder+"/kamailio.pid", "-m", "64", "-M", "8", "-u", strconv.Itoa(os.Getuid()))
-	waitListening(t, k.Process, fmt.Sprintf("127.0.0.1:%d", k.Port))
+	waitListening(t, k.Process, k.Addr())
 	return k
 }

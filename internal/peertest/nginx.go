@@ -24,7 +24,7 @@ type Nginx struct {
 }
 
 const nginxConfig = `
-load_module modules/ngx_rtmp_module.so;
+load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
 daemon off;
 master_process off;
 user root;

@@ -16,10 +16,12 @@
 //	  -> Listener         on a copy, once for each transmission
 //	  -> Flow             the socket or connection the request came on, another one when it is gone
 //
-// Of sipgo it uses the message and header types, the URI parser and the
-// transaction state machines ([sip.ServerTx], [sip.ClientTx]), each over a
-// [sip.Connection] of ours. The transport and transaction layers of sipgo are
-// not used: the table of transactions here keeps the order of arrival, sends
-// a response over the flow of its request, and forgets a stranger at once.
+// Of sipgo it uses the message and header types and the URI parser. Its
+// transport and transaction layers are not used: the tables here keep the
+// order of arrival, send a response over the flow of its request, decide a
+// race of CANCEL and answer under one lock, and forget a stranger at once.
 // None of sipgo's process-wide settings is changed.
+//
+// On a host with several addresses give [Endpoint.Listen] one of them: with an
+// unspecified address the kernel chooses the source of what is sent over UDP.
 package sipnet

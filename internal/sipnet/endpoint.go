@@ -38,6 +38,8 @@ var (
 	// ErrTransport ends a client transaction whose request could not be sent,
 	// or whose connection was lost.
 	ErrTransport = errors.New("sipnet: transport failed")
+	// ErrTerminated ends a client transaction by its Terminate.
+	ErrTerminated = errors.New("sipnet: transaction terminated")
 	// ErrTooLarge is returned for a message above 65,507 bytes over UDP.
 	ErrTooLarge = errors.New("sipnet: message too large for a datagram")
 	// ErrDropped is returned when the Listener dropped the first transmission
@@ -68,7 +70,8 @@ type Limits struct {
 	PerAddress    int           // accepted connections at once of one IP address; default 256
 	Transactions  int           // server transactions at once; more requests get 503; default 20000
 	MessageTime   time.Duration // from the first byte of a message on a connection to its last; default 10s
-	Idle          time.Duration // a connection without any byte received for so long is closed; default 10m
+	Idle          time.Duration // a connection without any byte received for so long is closed; default 4h, as calls last
+	FirstByte     time.Duration // an accepted connection without any byte at all is closed after so long; default 1m
 	WriteTime     time.Duration // one write on a connection; default 5s
 	ConnectTime   time.Duration // TCP connect and TLS handshake together; default 5s
 	OrderWait     time.Duration // how long a message waits for the one before it with the same Call-ID; default 20ms
@@ -117,7 +120,7 @@ type Endpoint struct {
 	Limits Limits
 	Logger *slog.Logger // nil discards
 
-	*state
+	state
 }
 
 // Target says where a request or message goes.

@@ -1,0 +1,183 @@
+package sipnet
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/trunkcast/trunkcast/listener"
+)
+
+// errIncomplete is for a message from which a listener removed a header that
+// the transactions need.
+var errIncomplete = errors.New("sipnet: a listener removed Via, From, To, Call-ID or CSeq")
+
+// panicked is the error made of a panic.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// guard calls f and makes a panic an error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicked{v, debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// hook calls the listener. It returns the message to go on with: what the
+// listener made of msg, nil if it is to be dropped or refused.
+func (e *Endpoint) hook(msg sip.Message, f *Flow, dir listener.Direction) (sip.Message, error) {
+	m := &listener.Message{Direction: dir, Transport: f.transport, Local: f.local, Remote: f.remote}
+	switch msg := msg.(type) {
+	case *sip.Request:
+		m.Request = msg
+	case *sip.Response:
+		m.Response = msg
+	}
+	err := guard(func() error {
+		if e.TrunkOf != nil {
+			m.Trunk = e.TrunkOf(m)
+		}
+		err := e.Listener.ProcessMessage(e.ctx, m)
+		if err == nil && !complete(m) {
+			return errIncomplete
+		}
+		return err
+	})
+	var refusal *listener.RefuseError
+	if errors.Is(err, listener.Drop) || errors.As(err, &refusal) {
+		return nil, err
+	}
+	if m.Request != nil {
+		return m.Request, err
+	}
+	return m.Response, err
+}
+
+// complete reports whether the transactions can work with m.
+func complete(m *listener.Message) bool {
+	var msg sip.Message
+	switch {
+	case m.Request != nil && m.Response == nil:
+		msg = m.Request
+	case m.Response != nil && m.Request == nil:
+		msg = m.Response
+	default:
+		return false
+	}
+	return msg.Via() != nil && msg.From() != nil && msg.To() != nil && msg.CallID() != nil && msg.CSeq() != nil
+}
+
+// incoming shows a message that came to the listener. again makes the message
+// anew as it came. It returns nil for a message that is dropped, and the
+// refusal of one that is refused.
+func (e *Endpoint) incoming(msg sip.Message, f *Flow, again func() sip.Message) (sip.Message, *listener.RefuseError) {
+	if e.Listener == nil {
+		return msg, nil
+	}
+	changed, err := e.hook(msg, f, listener.Incoming)
+	if err == nil {
+		return changed, nil
+	}
+	var refusal *listener.RefuseError
+	switch {
+	case errors.Is(err, listener.Drop):
+		return nil, nil
+	case errors.As(err, &refusal):
+		return again(), refusal
+	}
+	e.complain(err, listener.Incoming, f, msg)
+	if spoilt(err) {
+		return again(), nil
+	}
+	return changed, nil
+}
+
+// outgoing shows the listener a copy of what is about to be sent; nil for what
+// it stops.
+func (e *Endpoint) outgoing(msg sip.Message, f *Flow) sip.Message {
+	if e.Listener == nil {
+		return msg
+	}
+	changed, err := e.hook(cloneMessage(msg), f, listener.Outgoing)
+	if err == nil || changed == nil {
+		return changed
+	}
+	e.complain(err, listener.Outgoing, f, msg)
+	if spoilt(err) {
+		return msg
+	}
+	return changed
+}
+
+// spoilt reports whether what a listener left behind is not to be trusted: the
+// message then passes as it was.
+func spoilt(err error) bool {
+	var p *panicked
+	return errors.As(err, &p) || errors.Is(err, errIncomplete)
+}
+
+func (e *Endpoint) complain(err error, dir listener.Direction, f *Flow, msg sip.Message) {
+	attrs := []any{"direction", dir.String(), "remote_addr", f.remote, "message", firstLine(msg), "error", err}
+	var p *panicked
+	if errors.As(err, &p) {
+		e.log.Error("listener panicked", append(attrs, "stack", string(p.stack))...)
+		return
+	}
+	e.log.Warn("listener failed", attrs...)
+}
+
+// firstLine names msg for the log: method or status and no more, as a
+// Request-URI can hold what is not for a log.
+func firstLine(msg sip.Message) string {
+	switch m := msg.(type) {
+	case *sip.Request:
+		return string(m.Method)
+	case *sip.Response:
+		return fmt.Sprint(m.StatusCode)
+	}
+	return ""
+}
+
+// transmit sends msg over f, past the listener. sent is false, without an
+// error, if the listener stopped it: it is lost as on the network.
+func (e *Endpoint) transmit(msg sip.Message, f *Flow) (sent bool, err error) {
+	if msg = e.outgoing(msg, f); msg == nil {
+		return false, nil
+	}
+	b := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if b.Cap() <= maxKeptBuffer {
+			b.Reset()
+			buffers.Put(b)
+		}
+	}()
+	if err := encode(b, msg); err != nil {
+		return false, err
+	}
+	if err := e.write(b.Bytes(), f); err != nil {
+		return false, err
+	}
+	e.count.sent.Add(1)
+	return true, nil
+}
+
+func (e *Endpoint) write(data []byte, f *Flow) error {
+	if f.stream != nil {
+		return f.stream.write(data)
+	}
+	return e.writeUDP(data, f.remote)
+}
+
+// upper is the name of a transport in a Via header.
+func upper(transport string) string { return strings.ToUpper(transport) }

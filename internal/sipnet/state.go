@@ -1,0 +1,352 @@
+package sipnet
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"crypto/tls"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// state is what an Endpoint has besides its options.
+type state struct {
+	limits Limits
+	log    *slog.Logger
+	ctx    context.Context // ends when Close begins
+	cancel context.CancelFunc
+
+	udp           *net.UDPConn
+	listeners     []net.Listener
+	addr, tlsAddr netip.AddrPort
+	key           []byte // of Tag
+
+	table      table
+	pool       pool
+	order      order
+	count      counters
+	refusals   bucket // stateless responses to strangers
+	faults     bucket // stateless responses to malformed and surplus requests
+	complaints bucket // log lines about what strangers can cause
+
+	mu      sync.Mutex
+	doneCh  chan struct{}
+	started bool
+	closing bool
+	err     error
+	stopped chan struct{} // closed when stop has done its work
+	tasks   sync.WaitGroup
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	setTime := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.HeaderBytes, 64<<10)
+	set(&l.BodyBytes, 256<<10)
+	set(&l.Connections, 1024)
+	set(&l.PerAddress, 256)
+	set(&l.Transactions, 20000)
+	set(&l.RefusalsPerS, 50)
+	set(&l.PendingPerCID, 64)
+	setTime(&l.MessageTime, 10*time.Second)
+	setTime(&l.Idle, 4*time.Hour)
+	setTime(&l.FirstByte, time.Minute)
+	setTime(&l.WriteTime, 5*time.Second)
+	setTime(&l.ConnectTime, 5*time.Second)
+	setTime(&l.OrderWait, 20*time.Millisecond)
+	return l
+}
+
+// Start opens the sockets and serves them until Close, or until ctx ends.
+// A port that is taken gives a [*ListenError]. It may be called once.
+func (e *Endpoint) Start(ctx context.Context) error {
+	if err := e.prepare(ctx); err != nil {
+		return err
+	}
+	if err := e.listen(ctx); err != nil {
+		e.stop(err)
+		return err
+	}
+	e.spawn(e.serveUDP)
+	for i, l := range e.listeners {
+		transport := "tcp"
+		if i > 0 {
+			transport = "tls"
+		}
+		e.spawn(func() { e.accept(l, transport) })
+	}
+	unhook := context.AfterFunc(ctx, func() { e.stop(context.Cause(ctx)) })
+	context.AfterFunc(e.ctx, func() { unhook() })
+	return nil
+}
+
+// prepare checks the options and makes the parts that need no network.
+func (e *Endpoint) prepare(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.closing:
+		return ErrClosed
+	case e.started:
+		return errors.New("sipnet: endpoint started twice")
+	case !e.Listen.IsValid():
+		return errors.New("sipnet: no address to listen on")
+	case e.TLSListen.IsValid() && e.TLS == nil:
+		return errors.New("sipnet: TLS listener without a configuration")
+	}
+	e.started = true
+	e.limits = e.Limits.withDefaults()
+	e.log = e.Logger
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	e.key = make([]byte, 32)
+	rand.Read(e.key)
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	e.table.init()
+	e.pool.init()
+	e.order.init(e)
+	rate := float64(e.limits.RefusalsPerS)
+	e.refusals.init(rate, rate)
+	e.faults.init(rate, rate)
+	e.complaints.init(1, 10)
+	return nil
+}
+
+// listen opens the sockets. With port 0 it looks for a number that is free on
+// UDP and TCP both.
+func (e *Endpoint) listen(ctx context.Context) error {
+	tries := 1
+	if e.Listen.Port() == 0 {
+		tries = 32
+	}
+	var tcp net.Listener
+	var err error
+	for range tries {
+		if e.udp, err = net.ListenUDP(network("udp", e.Listen), net.UDPAddrFromAddrPort(e.Listen)); err != nil {
+			return &ListenError{"udp", e.Listen, err}
+		}
+		e.addr = addrOf(e.udp.LocalAddr())
+		at := netip.AddrPortFrom(e.Listen.Addr(), e.addr.Port())
+		var lc net.ListenConfig
+		if tcp, err = lc.Listen(ctx, network("tcp", at), at.String()); err == nil {
+			break
+		}
+		e.udp.Close()
+		err = &ListenError{"tcp", at, err}
+	}
+	if err != nil {
+		return err
+	}
+	// The kernel grants what it allows; less is no reason to fail.
+	e.udp.SetReadBuffer(udpBuffer)
+	e.udp.SetWriteBuffer(udpBuffer)
+	e.listeners = append(e.listeners, tcp)
+	if !e.TLSListen.IsValid() {
+		return nil
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, network("tcp", e.TLSListen), e.TLSListen.String())
+	if err != nil {
+		return &ListenError{"tls", e.TLSListen, err}
+	}
+	e.tlsAddr = addrOf(l.Addr())
+	e.listeners = append(e.listeners, tls.NewListener(l, e.TLS))
+	return nil
+}
+
+// network makes "::" serve both families and "0.0.0.0" IPv4 only.
+func network(proto string, at netip.AddrPort) string {
+	if at.Addr().Is4() {
+		return proto + "4"
+	}
+	return proto
+}
+
+// spawn runs f in a goroutine that Close waits for; false after Close.
+func (e *Endpoint) spawn(f func()) bool {
+	if !e.enter() {
+		return false
+	}
+	go func() {
+		defer e.tasks.Done()
+		f()
+	}()
+	return true
+}
+
+// enter counts the caller as a task, unless the endpoint closes.
+func (e *Endpoint) enter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		return false
+	}
+	e.tasks.Add(1)
+	return true
+}
+
+// after calls f in a goroutine after d, unless the endpoint closes before.
+func (e *Endpoint) after(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() {
+		if e.enter() {
+			defer e.tasks.Done()
+			f()
+		}
+	})
+}
+
+// sleep waits for d or the end.
+func (e *Endpoint) sleep(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-e.ctx.Done():
+	}
+}
+
+// fail ends the endpoint from within, because of err.
+func (e *Endpoint) fail(err error) {
+	e.log.Error("sip endpoint failed", "error", err)
+	e.stop(err)
+}
+
+// stop ends all and does not wait for the goroutines.
+func (e *Endpoint) stop(err error) {
+	e.mu.Lock()
+	if e.closing {
+		e.mu.Unlock()
+		return
+	}
+	e.closing, e.err, e.stopped = true, err, make(chan struct{})
+	close(e.doneLocked())
+	started := e.started
+	e.mu.Unlock()
+	defer close(e.stopped)
+	if !started {
+		return
+	}
+	e.cancel()
+	if e.udp != nil {
+		e.udp.Close()
+	}
+	for _, l := range e.listeners {
+		l.Close()
+	}
+	e.order.close()
+	e.table.end(ErrClosed)
+	e.pool.close()
+}
+
+// Close ends all: sockets and connections are closed, open transactions end
+// with [ErrClosed], and it returns when every goroutine of the endpoint has
+// ended, so that it must not be called from OnRequest, OnResponse or the
+// Listener. It is idempotent.
+func (e *Endpoint) Close() error {
+	e.stop(ErrClosed)
+	<-e.stopped
+	e.tasks.Wait()
+	return nil
+}
+
+func (e *Endpoint) doneLocked() chan struct{} {
+	if e.doneCh == nil {
+		e.doneCh = make(chan struct{})
+	}
+	return e.doneCh
+}
+
+// Done is closed when Close begins, for whatever reason; Err then tells it.
+func (e *Endpoint) Done() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.doneLocked()
+}
+
+// Err is nil before Done, [ErrClosed] after Close, the context's error or
+// that of a socket that failed.
+func (e *Endpoint) Err() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.err
+}
+
+// Addr is the address of the UDP socket and TCP listener; not valid before
+// Start.
+func (e *Endpoint) Addr() netip.AddrPort { return e.addr }
+
+// TLSAddr is the address of the TLS listener, not valid without one.
+func (e *Endpoint) TLSAddr() netip.AddrPort { return e.tlsAddr }
+
+// LocalAddr is the address a peer at to sees: that of the socket, or with an
+// unspecified listening address the one the kernel routes through, with the
+// port on which we can be reached over to's transport.
+func (e *Endpoint) LocalAddr(to Target) (netip.AddrPort, error) {
+	transport, remote := transportOf(to), to.Addr
+	local := e.addr
+	if transport == "tls" && e.tlsAddr.IsValid() {
+		local = e.tlsAddr
+	}
+	if to.Flow != nil {
+		remote = to.Flow.remote
+		if f := to.Flow; f.stream != nil && f.Alive() {
+			return netip.AddrPortFrom(f.local.Addr(), local.Port()), nil
+		}
+	}
+	if !local.Addr().IsUnspecified() {
+		return local, nil
+	}
+	if !remote.IsValid() {
+		return netip.AddrPort{}, errors.New("sipnet: target without an address")
+	}
+	// Connecting a datagram socket sends nothing; it asks for the route.
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(remote))
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("sipnet: route to %s: %w", remote, err)
+	}
+	defer c.Close()
+	return netip.AddrPortFrom(addrOf(c.LocalAddr()).Addr(), local.Port()), nil
+}
+
+// Tag is the To tag of every response of ours to req, made from a key drawn
+// at Start and the Call-ID, the From tag and the branch: the same for each
+// retransmission, and not to be guessed.
+func (e *Endpoint) Tag(req *sip.Request) string {
+	var callID, from, branch string
+	if h := req.CallID(); h != nil {
+		callID = h.Value()
+	}
+	if h := req.From(); h != nil {
+		from, _ = h.Params.Get("tag")
+	}
+	if h := req.Via(); h != nil {
+		branch, _ = h.Params.Get("branch")
+	}
+	return e.tagOf(callID, from, branch)
+}
+
+func (e *Endpoint) tagOf(parts ...string) string {
+	mac := hmac.New(sha256.New, e.key)
+	mac.Write([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(mac.Sum(nil)[:10])
+}

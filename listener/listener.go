@@ -1,5 +1,11 @@
 // Package listener lets a Go program see, rewrite, drop and refuse every SIP
 // message that passes a trunk, in both directions.
+//
+//	packet -> parse -> ProcessMessage(Incoming) -> transactions -> calls
+//	calls -> transactions -> ProcessMessage(Outgoing) -> packet
+//
+// Give trunk.Server a [SipMessageListener], or several in a [Chain]. Ready
+// made are [AddPort], which completes the Request-URI of an INVITE, and [Log].
 package listener
 
 import (
@@ -48,8 +54,14 @@ type Message struct {
 //
 // A nil error lets the message pass, with the changes made to it. [Drop] and
 // errors made by [Refuse] stop it; any other error is logged and the message
-// passes. A panic is contained and counts as such an error. ctx ends when
-// the server stops. Calls for different sockets are concurrent.
+// passes with the changes made. A panic is contained and logged with its
+// stack, and the message passes as it was before the call; so does one from
+// which Via, From, To, Call-ID or CSeq was removed. A change that puts a line
+// break into a header keeps an outgoing message from being sent.
+//
+// ctx ends when the server stops. Calls for different sockets are concurrent;
+// while one runs nothing else is read from its socket. What is refused before
+// it is parsed, as strangers are and malformed messages, is not shown.
 type SipMessageListener interface {
 	ProcessMessage(ctx context.Context, m *Message) error
 }
@@ -74,7 +86,7 @@ func (e *RefuseError) Error() string {
 }
 
 // Refuse returns the error that answers an incoming request with code (300 to
-// 699) and reason. On an ACK, a response or an outgoing message it acts as
+// 699, else 500 is sent) and reason. On an ACK, a response or an outgoing message it acts as
 // [Drop].
 func Refuse(code int, reason string) error { return &RefuseError{Code: code, Reason: reason} }
 

@@ -127,6 +127,11 @@ type Endpoint struct {
 type Target struct {
 	Transport string         // "udp" (default), "tcp" or "tls"
 	Addr      netip.AddrPort // where to, resolved
+	// Others are tried in turn after Addr when no TCP or TLS connection can be
+	// made: the further addresses of a name, see [Resolver]. Over UDP it is the
+	// caller who goes on to the next one, after [ErrTimeout] or a 503 (RFC 3263
+	// section 4.3).
+	Others []netip.AddrPort
 	// Flow is used in place of a new connection as long as it lives: the one
 	// the dialog's peer opened, for instance. Transport and Addr come into
 	// play when it is gone. A UDP flow only names the address to send to.

@@ -42,6 +42,9 @@ func parse(head, body []byte) (sip.Message, error) {
 // refuse (RFC 4475 sections 3.1.2.7 to 3.1.2.10).
 func parseStartLine(text string) (sip.Message, error) {
 	line, _, _ := strings.Cut(text, "\r\n")
+	if strings.ContainsAny(line, "\r\n") {
+		return nil, bad("bare CR or LF")
+	}
 	if strings.HasPrefix(line, "SIP/") {
 		return parseStatusLine(line)
 	}
@@ -103,9 +106,12 @@ func (p *parser) once(i int, name string) error {
 }
 
 func (p *parser) add(f field) error {
+	if strings.ContainsAny(f.value, "\r\n") {
+		return bad("bare CR or LF") // others could take it for a line end
+	}
 	switch f.name {
 	case "":
-		return bad("header line without a name")
+		return bad("malformed header line")
 	case "via":
 		p.seen[seenVia] = true
 		return eachValue(f.value, func(v string) error {
@@ -162,12 +168,16 @@ func (p *parser) addAddress(name, value string) error {
 	if err != nil {
 		return err
 	}
-	switch name {
-	case "contact":
+	switch {
+	case name == "contact":
 		p.msg.AppendHeader(&sip.ContactHeader{DisplayName: a.name, Address: a.uri, Params: a.params})
-	case "route":
+	case len(a.params) > 0 || a.name != "":
+		// sipgo's types hold the URI alone, and the value is to be copied whole
+		// (RFC 3261 section 12.1.1): see RouteURIs.
+		p.msg.AppendHeader(sip.NewHeader(canonicalName(name), value))
+	case name == "route":
 		p.msg.AppendHeader(&sip.RouteHeader{Address: a.uri})
-	case "record-route":
+	default:
 		p.msg.AppendHeader(&sip.RecordRouteHeader{Address: a.uri})
 	}
 	return nil

@@ -93,7 +93,7 @@ func (e *Endpoint) overTCP(ctx context.Context, req *sip.Request, to Target) *Fl
 	if e.address(trial, to, &Flow{transport: "tcp", remote: to.Addr}) != nil || size(trial) <= tcpAbove {
 		return nil
 	}
-	f, err := e.connect(ctx, to)
+	f, err := e.connectAny(ctx, to)
 	if err != nil {
 		e.log.Info("large request goes over udp", "remote_addr", to.Addr, "error", err)
 		return nil
@@ -130,9 +130,27 @@ func (e *Endpoint) route(ctx context.Context, to Target) (*Flow, error) {
 	case "udp":
 		return &Flow{transport: "udp", local: e.addr, remote: unmap(to.Addr)}, nil
 	case "tcp", "tls":
-		return e.connect(ctx, to)
+		return e.connectAny(ctx, to)
 	}
 	return nil, fmt.Errorf("%w: unknown transport %q", ErrTransport, to.Transport)
+}
+
+// connectAny connects to the first address of a target that can be reached.
+func (e *Endpoint) connectAny(ctx context.Context, to Target) (*Flow, error) {
+	f, err := e.connect(ctx, to)
+	for _, addr := range to.Others {
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		to.Addr = addr
+		var next error
+		if f, next = e.connect(ctx, to); next != nil {
+			err = errors.Join(err, next)
+		} else {
+			err = nil
+		}
+	}
+	return f, err
 }
 
 // transportOf is the transport a target will be reached by.

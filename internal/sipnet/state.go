@@ -27,7 +27,7 @@ type state struct {
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
 
-	udp           *net.UDPConn
+	udp           packetConn
 	listeners     []net.Listener
 	addr, tlsAddr netip.AddrPort
 	key           []byte // of Tag
@@ -140,26 +140,28 @@ func (e *Endpoint) listen(ctx context.Context) error {
 		tries = 32
 	}
 	var tcp net.Listener
-	var err error
+	var failed error
 	for range tries {
-		if e.udp, err = net.ListenUDP(network("udp", e.Listen), net.UDPAddrFromAddrPort(e.Listen)); err != nil {
+		udp, err := net.ListenUDP(network("udp", e.Listen), net.UDPAddrFromAddrPort(e.Listen))
+		if err != nil {
 			return &ListenError{"udp", e.Listen, err}
 		}
-		e.addr = addrOf(e.udp.LocalAddr())
+		// The kernel grants what it allows; less is no reason to fail.
+		udp.SetReadBuffer(udpBuffer)
+		udp.SetWriteBuffer(udpBuffer)
+		e.udp, e.addr = udp, addrOf(udp.LocalAddr())
 		at := netip.AddrPortFrom(e.Listen.Addr(), e.addr.Port())
 		var lc net.ListenConfig
 		if tcp, err = lc.Listen(ctx, network("tcp", at), at.String()); err == nil {
+			failed = nil
 			break
 		}
-		e.udp.Close()
-		err = &ListenError{"tcp", at, err}
+		udp.Close()
+		failed = &ListenError{"tcp", at, err}
 	}
-	if err != nil {
-		return err
+	if failed != nil {
+		return failed
 	}
-	// The kernel grants what it allows; less is no reason to fail.
-	e.udp.SetReadBuffer(udpBuffer)
-	e.udp.SetWriteBuffer(udpBuffer)
 	e.listeners = append(e.listeners, tcp)
 	if !e.TLSListen.IsValid() {
 		return nil

@@ -15,6 +15,13 @@ const maxDatagram = 65507
 // udpBuffer is asked of the kernel for bursts of calls, in bytes.
 const udpBuffer = 4 << 20
 
+// packetConn is what is used of a UDP socket.
+type packetConn interface {
+	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+	Close() error
+}
+
 func (e *Endpoint) writeUDP(data []byte, to netip.AddrPort) error {
 	if len(data) > maxDatagram {
 		return ErrTooLarge

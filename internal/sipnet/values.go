@@ -260,16 +260,23 @@ func parseURI(s string, uri *sip.Uri) error {
 	if i <= 0 || i == len(s)-1 || !isScheme(s[:i]) {
 		return bad("malformed URI")
 	}
+	scheme := strings.ToLower(s[:i])
+	if scheme != "sip" && scheme != "sips" {
+		// sipgo takes letters only in a scheme, RFC 3986 digits and "+-." too.
+		if err := sip.ParseUri("tel"+s[i:], uri); err != nil {
+			return bad("malformed URI")
+		}
+		uri.Scheme = scheme
+		return nil
+	}
 	if err := sip.ParseUri(s, uri); err != nil {
 		return bad("malformed URI")
 	}
-	if uri.Scheme == "sip" || uri.Scheme == "sips" {
-		if uri.Host == "" || uri.Port < 0 || uri.Port > 65535 || uri.Wildcard || !isURIHost(uri.Host) {
-			return bad("malformed URI")
-		}
-		for j := range uri.UriParams {
-			uri.UriParams[j].K = strings.ToLower(uri.UriParams[j].K)
-		}
+	if uri.Host == "" || uri.Port < 0 || uri.Port > 65535 || uri.Wildcard || !isURIHost(uri.Host) {
+		return bad("malformed URI")
+	}
+	for j := range uri.UriParams {
+		uri.UriParams[j].K = strings.ToLower(uri.UriParams[j].K)
 	}
 	return nil
 }

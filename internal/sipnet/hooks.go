@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -67,12 +68,14 @@ func (e *Endpoint) hook(msg sip.Message, f *Flow, dir listener.Direction) (sip.M
 // complete reports whether the transactions can work with m.
 func complete(m *listener.Message) bool {
 	var msg sip.Message
+	var list []sip.Header
 	switch {
 	case m.Request != nil && m.Response == nil:
-		msg = m.Request
+		msg, list = m.Request, m.Request.Headers()
 	case m.Response != nil && m.Request == nil:
-		msg = m.Response
-	default:
+		msg, list = m.Response, m.Response.Headers()
+	}
+	if msg == nil || slices.Contains(list, nil) {
 		return false
 	}
 	return msg.Via() != nil && msg.From() != nil && msg.To() != nil && msg.CallID() != nil && msg.CSeq() != nil

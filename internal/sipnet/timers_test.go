@@ -560,6 +560,7 @@ func TestOrder(t *testing.T) {
 		p.send(ask("OPTIONS", "z9hG4bK3", "slow"))
 		p.send(ask("BYE", "z9hG4bK4", "other"))
 		time.Sleep(time.Second)
+		synctest.Wait()
 		close(got)
 		bySlow := ""
 		for s := range got {
@@ -572,6 +573,8 @@ func TestOrder(t *testing.T) {
 		if bySlow != "MESSAGE 0s, INFO 20ms, OPTIONS 25ms, " {
 			t.Errorf("got %s", bySlow)
 		}
+		e.order.mu.Lock()
+		defer e.order.mu.Unlock()
 		if n := len(e.order.lanes); n != 0 {
 			t.Errorf("%d lanes left", n)
 		}

@@ -106,6 +106,13 @@ func TestRequestAndResponse(t *testing.T) {
 					if _, more := <-tx.Responses(); more || tx.Err() != nil {
 						t.Errorf("more responses, or error %v", tx.Err())
 					}
+					if transport == "tcp" && (method != sip.INVITE || code != 200) {
+						select { // timers D and K are zero
+						case <-tx.Done():
+						case <-time.After(2 * time.Second):
+							t.Error("the transaction lingers")
+						}
+					}
 					req := get(t, got, "request")
 					if want := strings.ToUpper(transport); req.Transport() != want {
 						t.Errorf("transport %s", req.Transport())

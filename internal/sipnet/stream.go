@@ -140,6 +140,7 @@ func (s *stream) serve() {
 		if u := f.abandon(); u.head != nil {
 			s.e.reject(u.head, s.flow, u.err)
 		}
+		s.units(f) // what is left of it is no start line
 		begun = time.Time{}
 		if abandoned++; abandoned >= maxAbandoned || !f.good {
 			return

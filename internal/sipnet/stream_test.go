@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,10 @@ func TestIncompleteMessage(t *testing.T) {
 	if res := c.read(t); !strings.HasPrefix(res, "SIP/2.0 400 ") || !strings.Contains(res, "in time") {
 		t.Errorf("got %s", res)
 	}
+	c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)) // it stays open
+	if b, err := c.r.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %q, %v", b, err)
+	}
 	c.send(t, "a=sendrecv\r\n"+probe("tcp", "3"))
 	if res := c.read(t); !strings.HasPrefix(res, "SIP/2.0 200 ") {
 		t.Errorf("then %s", res)
@@ -69,11 +74,14 @@ func TestIncompleteMessage(t *testing.T) {
 func TestIdleConnections(t *testing.T) {
 	e := start(t, &Endpoint{OnRequest: answer(200),
 		Limits: Limits{FirstByte: 50 * time.Millisecond, Idle: 200 * time.Millisecond}})
-	rawTCP(t, e).closed(t)
+	begun := time.Now()
+	if rawTCP(t, e).closed(t); time.Since(begun) > 150*time.Millisecond {
+		t.Errorf("without a byte closed after %v", time.Since(begun))
+	}
 	c := rawTCP(t, e)
 	c.send(t, probe("tcp", "1"))
 	c.read(t)
-	begun := time.Now()
+	begun = time.Now()
 	if c.closed(t); time.Since(begun) < 150*time.Millisecond {
 		t.Errorf("closed after %v", time.Since(begun))
 	}
@@ -207,6 +215,22 @@ func TestResponseOverANewConnection(t *testing.T) {
 	defer back.Close()
 	if res := newPeer(back).read(t); !strings.HasPrefix(res, "SIP/2.0 200 ") {
 		t.Errorf("got %s", res)
+	}
+}
+
+// A client that lost its connection sends again over a new one, and gets the
+// answer there.
+func TestRetransmissionOverANewConnection(t *testing.T) {
+	e := start(t, &Endpoint{OnRequest: func(_ *sip.Request, tx *ServerTx) { tx.Respond(tx.NewResponse(486, "", nil)) }})
+	invite := strings.NewReplacer("OPTIONS", "INVITE", "127.0.0.1:5060", "127.0.0.1:1").Replace(probe("tcp", "1"))
+	for range 2 {
+		c := rawTCP(t, e)
+		c.send(t, invite)
+		if res := c.read(t); !strings.HasPrefix(res, "SIP/2.0 486 ") {
+			t.Errorf("got %s", res)
+		}
+		c.Close()
+		poll(t, func() bool { return e.Stats().Connections == 0 })
 	}
 }
 

@@ -66,8 +66,8 @@ func (e *ListenError) Unwrap() error { return e.Err }
 type Limits struct {
 	HeaderBytes   int           // start line and headers of one message; default 64 KiB
 	BodyBytes     int           // body of one message on TCP and TLS; default 256 KiB
-	Connections   int           // accepted connections at once; default 1024
-	PerAddress    int           // accepted connections at once of one IP address; default 256
+	Connections   int           // accepted connections at once; default 4096
+	PerAddress    int           // accepted connections at once of one IP address; default 2048, as a PBX may open one a call
 	Transactions  int           // server transactions at once; more requests get 503; default 20000
 	MessageTime   time.Duration // from the first byte of a message on a connection to its last; default 10s
 	Idle          time.Duration // a connection without any byte received for so long is closed; default 4h, as calls last

@@ -62,8 +62,8 @@ func (l Limits) withDefaults() Limits {
 	}
 	set(&l.HeaderBytes, 64<<10)
 	set(&l.BodyBytes, 256<<10)
-	set(&l.Connections, 1024)
-	set(&l.PerAddress, 256)
+	set(&l.Connections, 4096)
+	set(&l.PerAddress, 2048)
 	set(&l.Transactions, 20000)
 	set(&l.RefusalsPerS, 50)
 	set(&l.PendingPerCID, 64)

@@ -22,6 +22,7 @@
 // race of CANCEL and answer under one lock, and forget a stranger at once.
 // None of sipgo's process-wide settings is changed.
 //
-// On a host with several addresses give [Endpoint.Listen] one of them: with an
-// unspecified address the kernel chooses the source of what is sent over UDP.
+// An endpoint that listens on an unspecified address answers over UDP from
+// the address a request was sent to, where the system allows it (Linux, BSD,
+// macOS); elsewhere give [Endpoint.Listen] one address on a host with several.
 package sipnet

@@ -76,7 +76,7 @@ type Limits struct {
 	ConnectTime   time.Duration // TCP connect and TLS handshake together; default 5s
 	OrderWait     time.Duration // how long a message waits for the one before it with the same Call-ID; default 20ms
 	RefusalsPerS  int           // stateless responses (403, 400, 503) a second; default 50
-	PendingPerCID int           // messages of one Call-ID that wait their turn; more are dropped; default 64
+	PendingPerCID int           // messages of one Call-ID that wait their turn; more are dropped, requests with a 503; default 64
 }
 
 // An Endpoint is one local SIP address and port. Set the fields, call Start,
@@ -95,7 +95,9 @@ type Endpoint struct {
 	TLSClient *tls.Config
 
 	// Admit judges an address before anything of it is parsed; nil accepts
-	// everyone. It is called for each datagram and each new connection.
+	// everyone. It is called for each datagram, for each new connection and for
+	// each message on it. Connections of our own making are not asked about,
+	// and over UDP whom we have sent a request may respond.
 	Admit func(remote netip.AddrPort, transport string) Verdict
 	// Listener sees every parsed message, both ways; nil: none. Refusals
 	// before parsing are not shown to it.
@@ -103,8 +105,10 @@ type Endpoint struct {
 	// TrunkOf names the trunk of a message for [listener.Message.Trunk].
 	TrunkOf func(m *listener.Message) string
 
-	// OnRequest gets each new request (retransmissions, CANCEL and ACK to our
-	// failures are dealt with before it), in a goroutine of its own. Requests
+	// OnRequest gets each new request, in a goroutine of its own; nil answers
+	// 501. Retransmissions, CANCEL (481 if its INVITE is not known), the ACK to
+	// our failures and merged requests (482, RFC 3261 section 8.2.2.2) are dealt
+	// with before it. Requests
 	// with one Call-ID are called one after the other: the next when the one
 	// before has returned, or after Limits.OrderWait. tx is nil for an ACK
 	// and only for it. Source and Transport of req are those of the packet.

@@ -13,7 +13,9 @@ type Flow struct {
 // Transport is "udp", "tcp" or "tls".
 func (f *Flow) Transport() string { return f.transport }
 
-// Local is the local address of the socket or connection.
+// Local is the local address of the connection, or for UDP the one the peer
+// sends to; its IP address is unspecified where the endpoint listens so and
+// nothing has come from the peer yet, or the system does not tell.
 func (f *Flow) Local() netip.AddrPort { return f.local }
 
 // Remote is the address of the peer.

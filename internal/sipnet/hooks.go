@@ -179,7 +179,7 @@ func (e *Endpoint) write(data []byte, f *Flow) error {
 	if f.stream != nil {
 		return f.stream.write(data)
 	}
-	return e.writeUDP(data, f.remote)
+	return e.writeUDP(data, f)
 }
 
 // upper is the name of a transport in a Via header.

@@ -102,7 +102,11 @@ func (e *Endpoint) request(req *sip.Request, f *Flow, u unit) {
 	if tx == nil {
 		return
 	}
-	e.inOrder(req, func() { e.call(req, tx) })
+	if !e.inOrder(req, func() { e.call(req, tx) }) {
+		e.spawn(func() {
+			tx.Respond(tx.NewResponse(503, "Service Unavailable (too many requests of one call)", nil))
+		})
+	}
 }
 
 // open makes the server transaction of req. nil: it was a retransmission, the
@@ -125,22 +129,25 @@ func (e *Endpoint) open(req *sip.Request, f *Flow, u unit) *ServerTx {
 		return nil
 	case merged:
 		tx.start()
-		e.inOrder(req, func() { tx.Respond(tx.NewResponse(482, "Loop Detected (merged request)", nil)) })
+		e.spawn(func() { tx.Respond(tx.NewResponse(482, "Loop Detected (merged request)", nil)) })
 		return nil
 	}
 	tx.start()
 	return tx
 }
 
-// inOrder calls f after what came before with the same Call-ID.
-func (e *Endpoint) inOrder(msg sip.Message, f func()) {
-	if !e.order.add(msg.CallID().Value(), f) {
-		e.count.overload.Add(1)
-		if e.complaints.take() {
-			e.log.Warn("too many messages of one call wait", "limit", e.limits.PendingPerCID,
-				"call_id", msg.CallID().Value(), "remote_addr", msg.Source())
-		}
+// inOrder calls f after what came before with the same Call-ID. It reports
+// false if too much of that waits already.
+func (e *Endpoint) inOrder(msg sip.Message, f func()) bool {
+	if e.order.add(msg.CallID().Value(), f) {
+		return true
 	}
+	e.count.overload.Add(1)
+	if e.complaints.take() {
+		e.log.Warn("too many messages of one call wait", "limit", e.limits.PendingPerCID,
+			"call_id", msg.CallID().Value(), "remote_addr", msg.Source())
+	}
+	return false
 }
 
 // call hands a request to the user.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -124,6 +125,48 @@ func TestLocalAddr(t *testing.T) {
 	}
 	if _, err := any.LocalAddr(Target{}); err == nil {
 		t.Error("an address for no target")
+	}
+}
+
+// A response comes from the address the request was sent to, and so does what
+// goes back over its flow.
+func TestAnswerFromTheAddressAsked(t *testing.T) {
+	for _, listen := range []string{"0.0.0.0:0", "[::]:0"} {
+		t.Run(listen, func(t *testing.T) {
+			flows := make(chan *Flow, 1)
+			e := &Endpoint{Listen: netip.MustParseAddrPort(listen), OnRequest: func(req *sip.Request, tx *ServerTx) {
+				answer(200)(req, tx)
+				flows <- tx.Flow()
+			}}
+			if err := e.Start(context.Background()); err != nil {
+				t.Skip(err)
+			}
+			defer e.Close()
+			other := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.5"), e.Addr().Port())
+			// A connected socket takes nothing from elsewhere.
+			c, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(other))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.Write([]byte(probe("udp", "1")))
+			if res := readUDP(t, c); !strings.HasPrefix(res, "SIP/2.0 200 ") {
+				t.Errorf("got %s", res)
+			}
+			flow := get(t, flows, "flow")
+			if flow.Local() != other {
+				t.Errorf("flow from %s", flow.Local())
+			}
+			if local, err := e.LocalAddr(Target{Flow: flow}); local != other {
+				t.Errorf("local address %s, %v", local, err)
+			}
+			if err := e.Send(context.Background(), newRequest(sip.ACK, "a"), Target{Flow: flow}); err != nil {
+				t.Fatal(err)
+			}
+			if ack := readUDP(t, c); !strings.HasPrefix(line(ack, "Via: "), "SIP/2.0/UDP "+other.String()) {
+				t.Errorf("got %s", ack)
+			}
+		})
 	}
 }
 

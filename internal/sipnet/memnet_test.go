@@ -64,16 +64,16 @@ func (n *memNet) start(t *testing.T, addr string, e *Endpoint) *Endpoint {
 	return e
 }
 
-func (c *memConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
+func (c *memConn) read(b []byte) (int, netip.AddrPort, netip.Addr, error) {
 	select {
 	case p := <-c.in:
-		return copy(b, p.data), p.from, nil
+		return copy(b, p.data), p.from, netip.Addr{}, nil
 	case <-c.done:
-		return 0, netip.AddrPort{}, net.ErrClosed
+		return 0, netip.AddrPort{}, netip.Addr{}, net.ErrClosed
 	}
 }
 
-func (c *memConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+func (c *memConn) write(b []byte, _ netip.Addr, to netip.AddrPort) error {
 	p := packet{at: time.Since(c.net.begun), from: c.addr, to: to, data: string(b)}
 	fields := strings.Fields(p.data)
 	p.line = fields[0]
@@ -86,7 +86,7 @@ func (c *memConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if peer := c.net.conns[to]; peer != nil && (c.net.lose == nil || !c.net.lose(p)) {
 		peer.in <- p
 	}
-	return len(b), nil
+	return nil
 }
 
 func (c *memConn) Close() error {
@@ -129,7 +129,7 @@ var peer = Target{Addr: netip.MustParseAddrPort(peerAddr)}
 func (n *memNet) rawPeer() *memConn { return n.listen(peerAddr) }
 
 func (c *memConn) send(text string) {
-	c.WriteToUDPAddrPort([]byte(text), netip.MustParseAddrPort(ourAddr))
+	c.write([]byte(text), netip.Addr{}, netip.MustParseAddrPort(ourAddr))
 }
 
 // next is the next datagram that came, empty if none comes in a minute.

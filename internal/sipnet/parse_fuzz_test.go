@@ -2,11 +2,15 @@ package sipnet
 
 import (
 	"bytes"
+	"io"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/emiago/sipgo/sip"
+
+	"github.com/trunkcast/trunkcast/listener"
 )
 
 var fuzzSource = netip.MustParseAddrPort("192.0.2.9:5060")
@@ -84,5 +88,34 @@ func checkRejection(t *testing.T, head []byte, err error) {
 			t.Errorf("field %q in a rejection: %q", f.name, data)
 		}
 		return true
+	})
+}
+
+// FuzzDatagram: whatever comes as one datagram, nothing panics, one datagram
+// is answered by two at most, and what is kept is one transaction.
+func FuzzDatagram(f *testing.F) {
+	for name := range torture {
+		f.Add(tortureFile(f, name))
+	}
+	f.Add([]byte(probe("udp", "x")))
+	f.Add([]byte(ask("CANCEL", "z9hG4bK1", "a")))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > maxDatagram {
+			return
+		}
+		var log syncBuffer
+		net := newMemNet()
+		e := net.start(t, ourAddr, &Endpoint{
+			Logger:     slog.New(slog.NewTextHandler(&log, nil)),
+			OnRequest:  answer(200),
+			OnResponse: func(*sip.Response) {},
+			Listener:   listener.Chain{listener.AddPort{}, listener.Log{Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Full: true}},
+		})
+		e.datagram(data, fuzzSource, netip.Addr{})
+		e.Close()
+		s := e.Stats()
+		if s.Sent > 2 || s.ServerTransactions != 0 || strings.Contains(log.String(), "panicked") {
+			t.Errorf("%+v\n%s", s, log.String())
+		}
 	})
 }

@@ -58,7 +58,7 @@ func (p *pool) add(s *stream, l *Limits) error {
 	if p.closed {
 		return ErrClosed
 	}
-	if !s.dialed {
+	if !s.dialled {
 		addr := s.flow.remote.Addr()
 		if p.accepted >= l.Connections || p.perAddr[addr] >= l.PerAddress {
 			return errTooMany
@@ -77,7 +77,7 @@ func (p *pool) remove(s *stream) {
 		return
 	}
 	delete(p.all, s)
-	if s.dialed {
+	if s.dialled {
 		if d := p.dialled[s.key]; d != nil && d.s == s {
 			delete(p.dialled, s.key)
 		}

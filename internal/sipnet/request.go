@@ -115,9 +115,6 @@ func size(msg sip.Message) int {
 // route finds the flow to a target.
 func (e *Endpoint) route(ctx context.Context, to Target) (*Flow, error) {
 	if to.Flow != nil && to.Flow.Alive() {
-		if to.Flow.stream == nil {
-			return &Flow{transport: "udp", local: e.addr, remote: to.Flow.remote}, nil
-		}
 		return to.Flow, nil
 	}
 	if to.Transport == "" && to.Flow != nil {

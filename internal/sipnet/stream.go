@@ -16,20 +16,20 @@ const maxAbandoned = 3
 
 // A stream is one TCP or TLS connection, accepted or dialled.
 type stream struct {
-	e      *Endpoint
-	conn   net.Conn
-	flow   *Flow
-	host   string // name the peer's certificate was verified for, dialled TLS only
-	dialed bool
-	key    dialKey // dialled only
+	e       *Endpoint
+	conn    net.Conn
+	flow    *Flow
+	host    string // name the peer's certificate was verified for, dialled TLS only
+	dialled bool
+	key     dialKey // dialled only
 
 	writing sync.Mutex
 	once    sync.Once
 	done    chan struct{}
 }
 
-func newStream(e *Endpoint, conn net.Conn, transport, host string, dialed bool) *stream {
-	s := &stream{e: e, conn: conn, host: host, dialed: dialed, done: make(chan struct{})}
+func newStream(e *Endpoint, conn net.Conn, transport, host string, dialled bool) *stream {
+	s := &stream{e: e, conn: conn, host: host, dialled: dialled, done: make(chan struct{})}
 	s.flow = &Flow{transport: transport, local: addrOf(conn.LocalAddr()), remote: addrOf(conn.RemoteAddr()), stream: s}
 	return s
 }
@@ -84,7 +84,7 @@ func (s *stream) write(data []byte) error {
 // handshake completes an accepted TLS connection in time.
 func (s *stream) handshake() bool {
 	t, ok := s.conn.(*tls.Conn)
-	if !ok || s.dialed {
+	if !ok || s.dialled {
 		return true
 	}
 	t.SetDeadline(time.Now().Add(s.e.limits.ConnectTime))
@@ -108,7 +108,7 @@ func (s *stream) serve() {
 	f := &framer{maxHead: s.e.limits.HeaderBytes, maxBody: s.e.limits.BodyBytes}
 	begun, abandoned := time.Time{}, 0
 	idle := s.e.limits.FirstByte
-	if s.dialed {
+	if s.dialled {
 		idle = s.e.limits.Idle
 	}
 	for {
@@ -155,7 +155,7 @@ func (s *stream) units(f *framer) (took bool) {
 		if !ok {
 			break
 		}
-		if !s.dialed && s.e.Admit != nil && s.e.Admit(s.flow.remote, s.flow.transport) != Accept {
+		if !s.dialled && s.e.Admit != nil && s.e.Admit(s.flow.remote, s.flow.transport) != Accept {
 			s.close()
 			return took
 		}

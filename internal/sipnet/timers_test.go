@@ -599,5 +599,12 @@ func TestPendingIsBounded(t *testing.T) {
 		if s := e.Stats(); requests.Load() != 3 || s.Overload != 2 {
 			t.Errorf("%d requests, %+v", requests.Load(), s)
 		}
+		for _, branch := range []string{"6", "7", "8"} {
+			p.send(ask("ACK", "z9hG4bK"+branch, "b"))
+		}
+		p.send(ask("INVITE", "z9hG4bK9", "b"))
+		if res := p.next(); !strings.HasPrefix(res, "SIP/2.0 503 ") {
+			t.Errorf("got %s", res)
+		}
 	})
 }

@@ -12,22 +12,11 @@ import (
 // maxDatagram is the largest payload of UDP over IPv4.
 const maxDatagram = 65507
 
-// udpBuffer is asked of the kernel for bursts of calls, in bytes.
-const udpBuffer = 4 << 20
-
-// packetConn is what is used of a UDP socket.
-type packetConn interface {
-	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
-	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
-	Close() error
-}
-
-func (e *Endpoint) writeUDP(data []byte, to netip.AddrPort) error {
+func (e *Endpoint) writeUDP(data []byte, f *Flow) error {
 	if len(data) > maxDatagram {
 		return ErrTooLarge
 	}
-	_, err := e.udp.WriteToUDPAddrPort(data, to)
-	return err
+	return e.udp.write(data, f.local.Addr(), f.remote)
 }
 
 // maxReadErrors is how often in a row reading may fail before the socket is
@@ -39,7 +28,7 @@ func (e *Endpoint) serveUDP() {
 	buf := make([]byte, 1<<16)
 	failed := 0
 	for {
-		n, remote, err := e.udp.ReadFromUDPAddrPort(buf)
+		n, remote, local, err := e.udp.read(buf)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -51,18 +40,19 @@ func (e *Endpoint) serveUDP() {
 			e.sleep(time.Duration(failed) * time.Millisecond)
 		default:
 			failed = 0
-			e.datagram(buf[:n], unmap(remote))
+			e.datagram(buf[:n], remote, local)
 		}
 	}
 }
 
+// unmap makes an IPv4 address in IPv6 form one of IPv4.
 func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
 // datagram takes one datagram. Keep-alives, STUN and other things that are no
 // SIP are passed over in silence.
-func (e *Endpoint) datagram(data []byte, remote netip.AddrPort) {
+func (e *Endpoint) datagram(data []byte, remote netip.AddrPort, local netip.Addr) {
 	data = data[skipBlank(data):]
 	line, _, ok := bytes.Cut(data, crlf)
 	if !ok || !looksLikeSIP(line) {
@@ -71,7 +61,10 @@ func (e *Endpoint) datagram(data []byte, remote netip.AddrPort) {
 		}
 		return
 	}
-	f := &Flow{transport: "udp", local: e.addr, remote: remote}
+	if !local.IsValid() {
+		local = e.addr.Addr()
+	}
+	f := &Flow{transport: "udp", local: netip.AddrPortFrom(local, e.addr.Port()), remote: remote}
 	if v := e.admitDatagram(line, remote); v != Accept {
 		e.refuseStranger(data, f, v)
 		return

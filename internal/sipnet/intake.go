@@ -14,7 +14,7 @@ import (
 // the socket or connection, so that order is kept, and does not wait for the
 // users of the message.
 func (e *Endpoint) take(u unit, f *Flow) {
-	msg, err := parse(u.head, u.body)
+	msg, err := e.read(u)
 	if err != nil {
 		e.reject(u.head, f, err)
 		return
@@ -38,6 +38,21 @@ func (e *Endpoint) take(u unit, f *Flow) {
 			e.response(m)
 		}
 	}
+}
+
+// read parses a message. A panic there, which nobody knows of but somebody
+// might find, costs the message and not the calls of everyone.
+func (e *Endpoint) read(u unit) (msg sip.Message, err error) {
+	err = guard(func() error {
+		msg, err = parse(u.head, u.body)
+		return err
+	})
+	var p *panicked
+	if errors.As(err, &p) {
+		e.log.Error("sip parser panicked", "error", err, "stack", string(p.stack))
+		return nil, bad("unreadable")
+	}
+	return msg, err
 }
 
 // stamp notes where a message came from.

@@ -129,7 +129,7 @@ func (p *parser) add(f field) error {
 		return p.addScalar(f)
 	default:
 		name := f.orig
-		if len(name) == 1 {
+		if len(f.name) > len(name) { // it was a compact one
 			name = canonicalName(f.name)
 		}
 		p.msg.AppendHeader(sip.NewHeader(name, f.value))

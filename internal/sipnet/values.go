@@ -248,57 +248,6 @@ func quoteEnd(s string) int {
 	return -1
 }
 
-// parseURI reads a URI. Of other schemes than sip and sips only the scheme is
-// looked at.
-func parseURI(s string, uri *sip.Uri) error {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c == '<' || c == '>' || c == '"' || c == 0x7f {
-			return bad("malformed URI")
-		}
-	}
-	i := strings.IndexByte(s, ':')
-	if i <= 0 || i == len(s)-1 || !isScheme(s[:i]) {
-		return bad("malformed URI")
-	}
-	scheme := strings.ToLower(s[:i])
-	if scheme != "sip" && scheme != "sips" {
-		// sipgo takes letters only in a scheme, RFC 3986 digits and "+-." too.
-		if err := sip.ParseUri("tel"+s[i:], uri); err != nil {
-			return bad("malformed URI")
-		}
-		uri.Scheme = scheme
-		return nil
-	}
-	if err := sip.ParseUri(s, uri); err != nil {
-		return bad("malformed URI")
-	}
-	if uri.Host == "" || uri.Port < 0 || uri.Port > 65535 || uri.Wildcard || !isURIHost(uri.Host) {
-		return bad("malformed URI")
-	}
-	for j := range uri.UriParams {
-		uri.UriParams[j].K = strings.ToLower(uri.UriParams[j].K)
-	}
-	return nil
-}
-
-func isURIHost(s string) bool {
-	if strings.HasPrefix(s, "[") {
-		a, err := netip.ParseAddr(strings.Trim(s, "[]"))
-		return err == nil && a.Is6()
-	}
-	return isHostname(s)
-}
-
-func isScheme(s string) bool {
-	for i := range len(s) {
-		c := s[i] | 0x20
-		if (c < 'a' || c > 'z') && (i == 0 || !isDigits(s[i:i+1]) && strings.IndexByte("+-.", s[i]) < 0) {
-			return false
-		}
-	}
-	return s != ""
-}
-
 // parseCSeq reads number and method (RFC 3261 section 20.16).
 func parseCSeq(s string) (*sip.CSeqHeader, error) {
 	digits, method, ok := strings.Cut(strings.ReplaceAll(s, "\t", " "), " ")

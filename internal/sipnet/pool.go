@@ -90,6 +90,15 @@ func (p *pool) remove(s *stream) {
 	}
 }
 
+// undial forgets a connection that has died, for the next one to be made.
+func (p *pool) undial(key dialKey, d *dial) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dialled[key] == d {
+		delete(p.dialled, key)
+	}
+}
+
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
@@ -165,21 +174,25 @@ func (e *Endpoint) connect(ctx context.Context, to Target) (*Flow, error) {
 			key.tls = e.TLSClient
 		}
 	}
-	for {
+	fail := func(err error) (*Flow, error) {
+		return nil, fmt.Errorf("%w: connect %s %s: %w", ErrTransport, key.transport, key.addr, err)
+	}
+	for range 3 { // one that has died is replaced, one that dies at once is not asked for ever
 		d := e.dialOnce(key)
 		select {
 		case <-d.done:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: connect %s %s: %w", ErrTransport, key.transport, key.addr, ctx.Err())
+			return fail(ctx.Err())
 		}
 		if d.err != nil {
-			return nil, fmt.Errorf("%w: connect %s %s: %w", ErrTransport, key.transport, key.addr, d.err)
+			return fail(d.err)
 		}
 		if d.s.flow.Alive() {
 			return d.s.flow, nil
 		}
-		e.pool.remove(d.s)
+		e.pool.undial(key, d)
 	}
+	return fail(net.ErrClosed)
 }
 
 // dialOnce joins the dial that is under way or done, or begins one. It does
@@ -198,9 +211,7 @@ func (e *Endpoint) dialOnce(key dialKey) *dial {
 		if d.s, d.err = e.dial(key); d.err == nil {
 			return
 		}
-		p.mu.Lock()
-		delete(p.dialled, key)
-		p.mu.Unlock()
+		p.undial(key, d)
 	})
 	if !started {
 		delete(p.dialled, key)

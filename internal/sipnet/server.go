@@ -104,8 +104,8 @@ func (tx *ServerTx) sendTrying() {
 	}
 }
 
-// Request is the request as it came. It must not be changed after OnRequest
-// has returned.
+// Request is the request as it came, and as the listener left it. It must not
+// be changed: the transaction reads it at any time.
 func (tx *ServerTx) Request() *sip.Request { return tx.req }
 
 // Flow is the way the request came.

@@ -295,6 +295,37 @@ func TestConnectFails(t *testing.T) {
 	}
 }
 
+// A server that ends each connection at once makes requests fail, and no loop.
+func TestPeerClosesAtOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	client := start(t, &Endpoint{})
+	for i := range 200 {
+		tx, err := client.Request(context.Background(), newRequest(sip.OPTIONS, fmt.Sprint(i)),
+			Target{Transport: "tcp", Addr: addrOf(l.Addr())})
+		if err == nil {
+			ended(t, tx.Done(), "transaction")
+			err = tx.Err()
+		}
+		if !errors.Is(err, ErrTransport) {
+			t.Fatal(err)
+		}
+	}
+	poll(t, func() bool { s := client.Stats(); return s.Connections == 0 && s.ClientTransactions == 0 })
+}
+
 // A peer that reads nothing costs its own connection, within WriteTime.
 func TestSlowReader(t *testing.T) {
 	body := make([]byte, 200<<10)

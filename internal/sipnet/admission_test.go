@@ -122,6 +122,7 @@ func TestNoSIP(t *testing.T) {
 	if res := readUDP(t, p); !strings.HasPrefix(res, "SIP/2.0 200 ") {
 		t.Errorf("got %s", res)
 	}
+	poll(t, func() bool { return e.Stats().Sent > 0 }) // it is counted once it is away
 	if s := e.Stats(); s.Sent != 1 || s.Ignored != 5 {
 		t.Errorf("%+v", s)
 	}

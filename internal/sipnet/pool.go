@@ -208,10 +208,13 @@ func (e *Endpoint) dialOnce(key dialKey) *dial {
 	p.dialled[key] = d
 	started := e.spawn(func() {
 		defer close(d.done)
-		if d.s, d.err = e.dial(key); d.err == nil {
-			return
+		s, err := e.dial(key)
+		p.mu.Lock()
+		d.s, d.err = s, err
+		p.mu.Unlock()
+		if err != nil {
+			p.undial(key, d)
 		}
-		p.undial(key, d)
 	})
 	if !started {
 		delete(p.dialled, key)

@@ -1,0 +1,348 @@
+package trunkcast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/media/rtpio"
+	"github.com/trunkcast/trunkcast/media/sdp"
+	"github.com/trunkcast/trunkcast/trunk"
+)
+
+// Bridge publishes the calls of a trunk.Server: it is a trunk.Handler. The
+// zero value works; set the fields before the first call and do not change
+// them afterwards.
+type Bridge struct {
+	// Codecs decode and encode audio, for targets that cannot take that of the
+	// call: []media.AudioCodec{aac.Codec{}, opus.Codec{}, ...}. Nil: audio is
+	// passed on where a target can take it, and video in any case.
+	Codecs []media.AudioCodec
+	// Plan decides what happens with a call, or refuses it by a
+	// [*RefusedError]; any other error answers 500. It may take its time: ctx
+	// ends with the call. Default: DefaultPlan.
+	Plan func(ctx context.Context, c *trunk.Call) (*Plan, error)
+	// Streams holds the streams of the calls by name. Default: one of its own.
+	Streams *media.Directory
+	// OpenTarget makes the sink of a target with a URL. needKeyFrame asks the
+	// caller for a key frame; onState may be called with changes of state.
+	// Default: an rtmp.Publisher.
+	OpenTarget func(t OpenTarget) (media.Sink, error)
+	// OnEvent is told what happens to calls, from several goroutines. It must
+	// not block.
+	OnEvent func(Event)
+	// HangupTimeout is the longest to wait for a caller to confirm a BYE of
+	// ours. Default 2 s.
+	HangupTimeout time.Duration
+	// Logger gets the life of calls. Nil discards.
+	Logger *slog.Logger
+
+	once     sync.Once
+	log      *slog.Logger
+	mu       sync.Mutex
+	closing  bool
+	sessions map[*Session]struct{}
+	ports    map[portKey]*rtpio.Ports
+	caps     map[string]*sdp.Capabilities // by trunk
+	idle     sync.Cond                    // sessions has shrunk
+}
+
+type portKey struct {
+	trunk.PortRange
+	addr netip.Addr
+}
+
+const (
+	defaultHangupTimeout = 2 * time.Second
+	replaceTimeout       = 5 * time.Second // for a replaced call to give its name free
+	maxSuffix            = 1000
+)
+
+func (b *Bridge) init() {
+	b.once.Do(func() {
+		if b.log = b.Logger; b.log == nil {
+			b.log = slog.New(slog.DiscardHandler)
+		}
+		if b.Streams == nil {
+			b.Streams = &media.Directory{}
+		}
+		b.sessions = map[*Session]struct{}{}
+		b.ports = map[portKey]*rtpio.Ports{}
+		b.caps = map[string]*sdp.Capabilities{}
+		b.idle.L = &b.mu
+	})
+}
+
+// ServeCall answers a call and publishes it until it ends.
+func (b *Bridge) ServeCall(ctx context.Context, c *trunk.Call) {
+	b.init()
+	s, err := b.begin(ctx, c)
+	if err != nil {
+		b.refuse(c, err)
+		return
+	}
+	s.run(ctx)
+	b.forget(s)
+}
+
+// begin makes the session of a call: its plan, its name, its stream.
+func (b *Bridge) begin(ctx context.Context, c *trunk.Call) (*Session, error) {
+	plan, err := b.plan(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	s := newSession(b, c, plan)
+	b.mu.Lock()
+	closing := b.closing
+	if !closing {
+		b.sessions[s] = struct{}{}
+	}
+	b.mu.Unlock()
+	if closing {
+		return nil, &RefusedError{Code: 503, Rule: "the gateway is shutting down"}
+	}
+	if err := b.claim(ctx, s); err != nil {
+		b.forget(s)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (b *Bridge) plan(ctx context.Context, c *trunk.Call) (*Plan, error) {
+	plan := b.Plan
+	if plan == nil {
+		plan = b.DefaultPlan
+	}
+	p, err := plan(ctx, c)
+	switch {
+	case err != nil:
+		return nil, err
+	case p == nil || p.Name == "":
+		return nil, errors.New("trunkcast: a plan without a stream name")
+	}
+	copied := *p // the caller's stays as it is
+	if copied.Ports == nil {
+		copied.Ports = b.portsOf(c.Trunk().Config())
+	}
+	if copied.Capabilities == nil {
+		copied.Capabilities = &sdp.Capabilities{}
+	}
+	return &copied, nil
+}
+
+// claim finds the name of a session's stream by the plan's policy.
+func (b *Bridge) claim(ctx context.Context, s *Session) error {
+	name := s.plan.Name
+	s.stream.Name = name
+	err := b.Streams.Add(name, s.stream)
+	if !errors.Is(err, media.ErrNameTaken) {
+		return err
+	}
+	switch s.plan.SameName {
+	case SameNameRefuse:
+		return &RefusedError{Code: 486, Rule: fmt.Sprintf("stream name %s is in use", name)}
+	case SameNameReplace:
+		return b.replace(ctx, s)
+	}
+	for n := 2; n < maxSuffix; n++ {
+		s.stream.Name = fmt.Sprintf("%s-%d", name, n)
+		if err = b.Streams.Add(s.stream.Name, s.stream); !errors.Is(err, media.ErrNameTaken) {
+			return err
+		}
+	}
+	return &RefusedError{Code: 486, Rule: fmt.Sprintf("%d calls have the stream name %s", maxSuffix, name)}
+}
+
+// replace hangs up the call that has the name, and takes it.
+func (b *Bridge) replace(ctx context.Context, s *Session) error {
+	name := s.plan.Name
+	ctx, cancel := context.WithTimeout(ctx, replaceTimeout)
+	defer cancel()
+	for {
+		err := b.Streams.Add(name, s.stream)
+		if !errors.Is(err, media.ErrNameTaken) {
+			return err
+		}
+		old := b.sessionNamed(name, s)
+		if old == nil {
+			if st := b.Streams.Get(name); st != nil && !b.owns(st) {
+				return &RefusedError{Code: 486, Rule: fmt.Sprintf("stream name %s is in use by what is no call", name)}
+			}
+			old = s // its stream is about to leave: look again shortly
+		} else {
+			_ = old.Hangup(ctx, "replaced by another call to the same number")
+		}
+		if !waitFor(ctx, old, s) {
+			return &RefusedError{Code: 486, Rule: fmt.Sprintf("stream name %s was not given free in time", name)}
+		}
+	}
+}
+
+// waitFor waits for the end of old, or a moment if that is s itself.
+func waitFor(ctx context.Context, old, s *Session) bool {
+	done := old.done
+	pause := time.NewTimer(20 * time.Millisecond)
+	defer pause.Stop()
+	if old != s {
+		select {
+		case <-done:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	select {
+	case <-pause.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (b *Bridge) sessionNamed(name string, except *Session) *Session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.sessions {
+		if s != except && s.stream.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+func (b *Bridge) owns(st *media.Stream) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.sessions {
+		if s.stream == st {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Bridge) forget(s *Session) {
+	b.Streams.Remove(s.stream.Name, s.stream)
+	b.mu.Lock()
+	delete(b.sessions, s)
+	b.idle.Broadcast()
+	b.mu.Unlock()
+	s.finish()
+}
+
+// refuse answers a call that has no session.
+func (b *Bridge) refuse(c *trunk.Call, err error) {
+	code, reason, rule := 500, "", "no plan for this call"
+	var r *RefusedError
+	if errors.As(err, &r) {
+		code, reason, rule = r.Code, r.Reason, r.Rule
+	}
+	b.log.Warn("call refused", "trunk", c.Trunk().Name(), "call_id", c.ID(), "number", c.Number(),
+		"code", code, "rule", rule, "error", err)
+	_ = c.Reject(code, reason, rule)
+	b.tell(Event{Type: CallRefused, Call: c, Err: err})
+}
+
+func (b *Bridge) tell(e Event) {
+	if b.OnEvent != nil {
+		e.Time = time.Now()
+		b.OnEvent(e)
+	}
+}
+
+// portsOf returns the sockets of a trunk. Trunks with the same range share it.
+func (b *Bridge) portsOf(cfg trunk.Config) *rtpio.Ports {
+	b.init()
+	key := portKey{PortRange: cfg.MediaPorts}
+	if a, err := netip.ParseAddr(cfg.ListenAddress); err == nil && !a.IsUnspecified() {
+		key.addr = a
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.ports[key]
+	if p == nil {
+		p = &rtpio.Ports{First: key.First, Last: key.Last, Addr: key.addr}
+		b.ports[key] = p
+	}
+	return p
+}
+
+// capabilities are those of a trunk, read once.
+func (b *Bridge) capabilities(cfg trunk.Config) (*sdp.Capabilities, error) {
+	b.init()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.caps[cfg.Name]; c != nil {
+		return c, nil
+	}
+	c, err := newCapabilities(cfg)
+	if err == nil {
+		b.caps[cfg.Name] = c
+	}
+	return c, err
+}
+
+// Sessions returns the calls that run, in the order in which they began.
+func (b *Bridge) Sessions() []*Session {
+	b.init()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := make([]*Session, 0, len(b.sessions))
+	for s := range b.sessions {
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(x, y *Session) int { return x.call.Started().Compare(y.call.Started()) })
+	return list
+}
+
+// Session returns the call with that Call-ID, nil if there is none.
+func (b *Bridge) Session(id string) *Session {
+	b.init()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.sessions {
+		if s.ID() == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// Shutdown takes no more calls, hangs up those that run and returns when
+// their streams have been written out, or with ctx's error when that ends
+// first. Shut the trunk.Server down before, so that callers hear of it.
+func (b *Bridge) Shutdown(ctx context.Context) error {
+	b.init()
+	b.mu.Lock()
+	b.closing = true
+	b.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, s := range b.Sessions() {
+		wg.Go(func() { _ = s.Hangup(ctx, "the gateway is shutting down") })
+	}
+	wg.Wait()
+	stop := context.AfterFunc(ctx, b.idle.Broadcast)
+	defer stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.sessions) > 0 && ctx.Err() == nil {
+		b.idle.Wait()
+	}
+	if len(b.sessions) > 0 {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// Close is Shutdown without patience.
+func (b *Bridge) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), defaultHangupTimeout)
+	defer cancel()
+	return b.Shutdown(ctx)
+}

@@ -1,0 +1,95 @@
+package trunkcast
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/trunkcast/trunkcast/media/sdp"
+	"github.com/trunkcast/trunkcast/trunk"
+)
+
+// pictureFastUpdate asks for a key frame (RFC 5168 section 7.1).
+const pictureFastUpdate = `<?xml version="1.0" encoding="utf-8"?>` + "\r\n" +
+	`<media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive></media_control>` + "\r\n"
+
+const mediaControlType = "application/media_control+xml"
+
+// requestKeyFrameBySIP is the last step of the ladder: for callers that know
+// neither PLI nor FIR, or do not heed them.
+func (s *Session) requestKeyFrameBySIP(ctx context.Context) error {
+	req := sip.NewRequest(sip.INFO, sip.Uri{})
+	ct := sip.ContentTypeHeader(mediaControlType)
+	req.AppendHeader(&ct)
+	req.SetBody([]byte(pictureFastUpdate))
+	res, err := s.call.Do(ctx, req)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode >= 300 {
+		return &trunk.StatusError{Code: res.StatusCode, Reason: res.Reason}
+	}
+	return nil
+}
+
+// info takes an INFO of the caller: a DTMF digit.
+func (s *Session) info(req *sip.Request) {
+	ct := req.ContentType()
+	if ct == nil {
+		return
+	}
+	kind, _, _ := strings.Cut(strings.ToLower(ct.Value()), ";")
+	switch strings.TrimSpace(kind) {
+	case "application/dtmf-relay":
+		if r, d, ok := parseDTMFRelay(string(req.Body())); ok {
+			s.digit(r, d)
+		}
+	case "application/dtmf":
+		if r, ok := parseDigit(string(req.Body())); ok {
+			s.digit(r, 0)
+		}
+	}
+}
+
+// parseDTMFRelay reads the body that phones send by INFO for a digit:
+//
+//	Signal=5
+//	Duration=160
+//
+// with the duration in ms. No RFC states it.
+func parseDTMFRelay(body string) (digit rune, d time.Duration, ok bool) {
+	for line := range strings.Lines(body) {
+		key, value, _ := strings.Cut(line, "=")
+		switch strings.ToLower(strings.TrimSpace(key)) {
+		case "signal":
+			digit, ok = parseDigit(value)
+		case "duration":
+			if ms, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && ms > 0 && ms < 60_000 {
+				d = time.Duration(ms) * time.Millisecond
+			}
+		}
+	}
+	return digit, d, ok
+}
+
+// parseDigit reads a digit, also as the number of its event (10 is *, 11 #:
+// RFC 4733 section 3.2), which some phones write.
+func parseDigit(s string) (rune, bool) {
+	s = strings.ToUpper(strings.TrimSpace(s))
+	if n, err := strconv.Atoi(s); err == nil && n >= 10 && n <= 15 && len(s) == 2 {
+		return rune("*#ABCD"[n-10]), true
+	}
+	if len(s) != 1 || !strings.Contains("0123456789*#ABCD", s) {
+		return 0, false
+	}
+	return rune(s[0]), true
+}
+
+func (s *Session) mediaStarted(kind sdp.Kind, from netip.AddrPort) {
+	s.log.Debug("media started", "kind", kind.String(), "remote_addr", from)
+	s.tell(Event{Type: MediaStarted, Kind: kind.String()})
+}

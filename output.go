@@ -1,0 +1,158 @@
+package trunkcast
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/rtmp"
+)
+
+// OpenTarget is what a Bridge.OpenTarget makes a sink from.
+type OpenTarget struct {
+	Target
+	// NeedKeyFrame asks the caller for a key frame. It does not block.
+	NeedKeyFrame func()
+	// OnState may be told changes of the connection.
+	OnState func(rtmp.State, error)
+}
+
+// Output is one target that a session's stream goes to.
+type Output struct {
+	name string
+	sink media.Sink
+	sub  *media.Subscription
+}
+
+// Name is Target.Name.
+func (o *Output) Name() string { return o.name }
+
+// Close ends the output in order; the call and the other outputs go on.
+func (o *Output) Close() error { return o.sub.Close() }
+
+// Done is closed when the target has had its last frame and was closed.
+func (o *Output) Done() <-chan struct{} { return o.sub.Done() }
+
+// Err tells why it ended, nil while it runs.
+func (o *Output) Err() error { return o.sub.Err() }
+
+// OutputStats are the counters of an [Output].
+type OutputStats struct {
+	Name string
+	media.SubscriptionStats
+	// RTMP is nil for a sink that is no rtmp.Publisher.
+	RTMP *rtmp.PublisherStats
+}
+
+// Stats returns the counters now.
+func (o *Output) Stats() OutputStats {
+	st := OutputStats{Name: o.name, SubscriptionStats: o.sub.Stats()}
+	if p, ok := o.sink.(interface{ Stats() rtmp.PublisherStats }); ok {
+		ps := p.Stats()
+		st.RTMP = &ps
+	}
+	return st
+}
+
+// ErrEnded tells that a call has ended.
+var ErrEnded = errors.New("trunkcast: the call has ended")
+
+// AddOutput sends the stream to one more target, from its next key frame on
+// (the caller is asked for one). A missing audio encoder is logged; the target
+// then gets the video.
+func (s *Session) AddOutput(t Target) (*Output, error) {
+	if t.Audio == nil {
+		t.Audio = []media.Codec{media.AAC}
+	}
+	if t.StreamName == "" {
+		t.StreamName = s.stream.Name
+	}
+	o := &Output{name: t.Name, sink: t.Sink}
+	if o.sink == nil {
+		open := s.bridge.OpenTarget
+		if open == nil {
+			open = s.bridge.OpenPublisher
+		}
+		sink, err := open(OpenTarget{Target: t, NeedKeyFrame: s.media.RequestKeyFrame, OnState: func(st rtmp.State, err error) {
+			s.tell(Event{Type: OutputState, Output: o.name, State: st, Err: err})
+		}})
+		if err != nil {
+			return nil, err
+		}
+		o.sink = sink
+	}
+	if o.name == "" {
+		o.name = nameOf(o.sink)
+	}
+	return o, s.attach(o, t)
+}
+
+func nameOf(sink media.Sink) string {
+	if p, ok := sink.(fmt.Stringer); ok {
+		return p.String()
+	}
+	return fmt.Sprintf("%T", sink)
+}
+
+func (s *Session) attach(o *Output, t Target) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return errors.Join(ErrEnded, closeSink(o.sink))
+	}
+	sub, err := s.stream.Attach(o.sink, media.SinkOptions{Name: o.name, Audio: t.Audio, Encoder: t.Encoder})
+	if sub == nil {
+		return errors.Join(err, closeSink(o.sink))
+	}
+	if err != nil {
+		s.log.Error("output without sound", "output", o.name, "error", err)
+	}
+	o.sub = sub
+	s.outputs = append(s.outputs, o)
+	s.watchers.Go(func() { s.watch(o) })
+	return nil
+}
+
+// watch tells the end of an output that did not end with the call.
+func (s *Session) watch(o *Output) {
+	<-o.Done()
+	s.mu.Lock()
+	ended := s.ended
+	if !ended {
+		s.outputs = slices.DeleteFunc(s.outputs, func(x *Output) bool { return x == o })
+	}
+	s.mu.Unlock()
+	if !ended {
+		s.log.Warn("output ended", "output", o.name, "error", o.Err())
+		s.tell(Event{Type: OutputEnded, Output: o.name, Err: o.Err()})
+	}
+}
+
+func closeSink(sink media.Sink) error {
+	if c, ok := sink.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// Outputs returns the targets that the stream goes to now.
+func (s *Session) Outputs() []*Output {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.outputs)
+}
+
+// OpenPublisher is the default of OpenTarget: an rtmp.Publisher.
+func (b *Bridge) OpenPublisher(t OpenTarget) (media.Sink, error) {
+	p := &rtmp.Publisher{
+		URL: t.URL, StreamName: t.StreamName, NeedKeyFrame: t.NeedKeyFrame,
+		Logger:  b.log.With("output", t.Name, "stream", t.StreamName),
+		OnState: t.OnState,
+	}
+	if err := p.Start(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}

@@ -1,0 +1,173 @@
+package trunkcast
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/media/rtpio"
+	"github.com/trunkcast/trunkcast/media/sdp"
+	"github.com/trunkcast/trunkcast/trunk"
+)
+
+// Plan is what a [Bridge] does with one call.
+type Plan struct {
+	// Name is the name of the stream. It must be unique among the calls that
+	// run: see SameName.
+	Name     string
+	SameName SameName
+	// Targets is where the stream goes. More can be added while the call runs.
+	Targets []Target
+	// Capabilities is what may be negotiated. Default: every codec, both ways.
+	Capabilities *sdp.Capabilities
+	// Ports gives the sockets for RTP. Default: those of the trunk.
+	Ports *rtpio.Ports
+	// Latching, MediaTimeout and ForceFeedback are those of [rtpio.Session].
+	Latching      rtpio.Latching
+	MediaTimeout  time.Duration
+	ForceFeedback bool
+}
+
+// SameName tells what happens to a call whose stream name is in use.
+type SameName int
+
+// The policies.
+const (
+	// SameNameSuffix appends the first of -2, -3, ... that is free.
+	SameNameSuffix SameName = iota
+	// SameNameRefuse answers 486 Busy Here.
+	SameNameRefuse
+	// SameNameReplace hangs up the call that has the name.
+	SameNameReplace
+)
+
+// Target is where a stream is sent to.
+type Target struct {
+	// Name of the target in events and statistics. Default: the URL without
+	// secrets, or the type of Sink.
+	Name string
+	// URL is an RTMP application such as rtmp://host/live, with the query that
+	// its server wants: see rtmp.Publisher.
+	URL string
+	// StreamName is appended to the URL. Default: the name of the stream.
+	StreamName string
+	// Sink takes the frames in place of a publisher to URL.
+	Sink media.Sink
+	// Audio are the codecs that the target takes; the first one is the one to
+	// transcode to. Default: AAC.
+	Audio []media.Codec
+	// Encoder are wishes for that transcoding.
+	Encoder media.EncoderOptions
+}
+
+// RefusedError, returned by a Bridge.Plan, refuses the call.
+type RefusedError struct {
+	Code   int    // SIP status, 400 to 699
+	Reason string // reason phrase; default: the usual one
+	Rule   string // what refused it: in the Warning header, the log and the event
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("trunkcast: call refused with %d: %s", e.Code, e.Rule)
+}
+
+// DefaultPlan makes a plan from the trunk's configuration: the stream is named
+// by Config.StreamName and published at Config.URL. Programs that choose for
+// themselves call it and change what it returns.
+func (b *Bridge) DefaultPlan(_ context.Context, c *trunk.Call) (*Plan, error) {
+	cfg := c.Trunk().Config()
+	template, err := ParseNameTemplate(cfg.StreamName)
+	if err != nil {
+		return nil, err
+	}
+	caps, err := b.capabilities(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{
+		Name:          template.Name(valuesOf(c)),
+		SameName:      sameNameOf(cfg.SameNumber),
+		Capabilities:  caps,
+		Ports:         b.portsOf(cfg),
+		Latching:      latchingOf(cfg.Latching),
+		MediaTimeout:  cfg.MediaTimeout,
+		ForceFeedback: cfg.ForceRTCPFeedback,
+	}
+	if cfg.URL != "" {
+		p.Targets = []Target{{
+			Name: "rtmp", URL: cfg.URL, Audio: audioOf(cfg.Audio),
+			Encoder: media.EncoderOptions{BitRate: cfg.AudioBitRate},
+		}}
+	}
+	return p, nil
+}
+
+// CheckConfig finds what in a trunk's configuration only shows when a call
+// comes: its sdp block, sdpParams and stream name. The warnings tell what has
+// no effect.
+func CheckConfig(cfg trunk.Config) (warnings []string, err error) {
+	if _, err := ParseNameTemplate(cfg.StreamName); err != nil {
+		return nil, fmt.Errorf("trunk %s: streamName: %w", cfg.Name, err)
+	}
+	caps, err := newCapabilities(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("trunk %s: %w", cfg.Name, err)
+	}
+	if caps.Template != nil {
+		warnings = caps.Template.Warnings
+	}
+	return warnings, nil
+}
+
+// newCapabilities reads the sdp block and sdpParams of a trunk.
+func newCapabilities(cfg trunk.Config) (*sdp.Capabilities, error) {
+	caps := &sdp.Capabilities{Strict: cfg.StrictSDP}
+	var err error
+	if cfg.SDP != "" {
+		if caps.Template, err = sdp.ParseTemplate([]byte(cfg.SDP)); err != nil {
+			return nil, fmt.Errorf("sdp: %w", err)
+		}
+	}
+	if len(cfg.SDPParams) > 0 {
+		if caps.Lines, err = sdp.ParseLines(cfg.SDPParams); err != nil {
+			return nil, fmt.Errorf("sdpParams: %w", err)
+		}
+	}
+	return caps, nil
+}
+
+func sameNameOf(s string) SameName {
+	switch s {
+	case "refuse":
+		return SameNameRefuse
+	case "replace":
+		return SameNameReplace
+	default:
+		return SameNameSuffix
+	}
+}
+
+func latchingOf(s string) rtpio.Latching {
+	switch s {
+	case "on":
+		return rtpio.LatchOn
+	case "off":
+		return rtpio.LatchOff
+	default:
+		return rtpio.LatchAuto
+	}
+}
+
+// audioOf are the codecs of an RTMP target by the key "audio". What FLV cannot
+// carry (G.722) becomes AAC also with "copy".
+func audioOf(s string) []media.Codec {
+	switch s {
+	case "copy":
+		return []media.Codec{media.AAC, media.PCMA, media.PCMU, media.Opus}
+	case "opus":
+		return []media.Codec{media.Opus}
+	default:
+		return []media.Codec{media.AAC}
+	}
+}

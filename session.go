@@ -1,0 +1,203 @@
+package trunkcast
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/media/rtpio"
+	"github.com/trunkcast/trunkcast/media/sdp"
+	"github.com/trunkcast/trunkcast/trunk"
+)
+
+// Session is a call that a [Bridge] serves. Its methods may be called from any
+// goroutine, also after the call has ended.
+type Session struct {
+	bridge *Bridge
+	call   *trunk.Call
+	plan   *Plan
+	log    *slog.Logger
+	media  *rtpio.Session
+	stream *media.Stream
+	done   chan struct{}
+
+	watchers sync.WaitGroup // of the outputs
+
+	mu      sync.Mutex
+	ended   bool // no more outputs
+	outputs []*Output
+	err     error
+}
+
+func newSession(b *Bridge, c *trunk.Call, plan *Plan) *Session {
+	s := &Session{
+		bridge: b, call: c, plan: plan, done: make(chan struct{}),
+		log: b.log.With("trunk", c.Trunk().Name(), "call_id", c.ID(), "number", c.Number()),
+	}
+	s.stream = &media.Stream{Codecs: b.Codecs, Logger: s.log, NeedKeyFrame: func() { s.media.RequestKeyFrame() }}
+	s.media = &rtpio.Session{
+		Caps: plan.Capabilities, Ports: plan.Ports, Advertise: c.MediaAddr(), Peer: c.Remote().Addr(),
+		Output: s.stream, Latching: plan.Latching, MediaTimeout: plan.MediaTimeout, ForceFeedback: plan.ForceFeedback,
+		RequestKeyFrameBySIP: s.requestKeyFrameBySIP,
+		OnDigit:              s.digit,
+		OnMedia:              s.mediaStarted,
+		Logger:               s.log,
+	}
+	return s
+}
+
+// ID is the Call-ID.
+func (s *Session) ID() string { return s.call.ID() }
+
+// Call is the call.
+func (s *Session) Call() *trunk.Call { return s.call }
+
+// Stream carries what the caller sends; its Name is the one that the plan, and
+// the policy about names in use, have given it.
+func (s *Session) Stream() *media.Stream { return s.stream }
+
+// Done is closed when the call has ended and everything of it was written out.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err tells why the call ended, nil while it runs.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Agreed is what was negotiated, nil before.
+func (s *Session) Agreed() *sdp.Agreed { return s.media.Agreed() }
+
+// Hangup ends the call, with why in a Reason header, and returns when the
+// caller has confirmed it or ctx is done. Done follows when the streams were
+// written out.
+func (s *Session) Hangup(ctx context.Context, why string) error { return s.call.Hangup(ctx, why) }
+
+// SendDTMF sends digits (0 to 9, *, #, A to D) by telephone-event (RFC 4733),
+// each for duration; 0 means 160 ms. It returns when they are out.
+func (s *Session) SendDTMF(ctx context.Context, digits string, duration time.Duration) error {
+	return s.media.SendDTMF(ctx, digits, duration)
+}
+
+// run is the call from its answer to its end.
+func (s *Session) run(ctx context.Context) {
+	s.tell(Event{Type: CallStarted})
+	s.call.OnInfo(s.info)
+	if err := s.answer(ctx); err != nil {
+		s.end(err)
+		return
+	}
+	s.log.Info("call answered", "stream", s.stream.Name)
+	s.tell(Event{Type: CallAnswered})
+	for _, t := range s.plan.Targets {
+		if _, err := s.AddOutput(t); err != nil {
+			s.log.Error("target not opened", "output", t.Name, "error", err)
+			s.tell(Event{Type: OutputEnded, Output: t.Name, Err: err})
+		}
+	}
+	select {
+	case <-ctx.Done():
+		s.end(s.call.Err())
+	case <-s.call.Done():
+		s.end(s.call.Err())
+	case <-s.media.Done():
+		err := s.media.Err()
+		s.hangup(err.Error())
+		s.end(err)
+	}
+}
+
+func (s *Session) answer(ctx context.Context) error {
+	if err := s.call.Ring(180, ""); err != nil {
+		return err
+	}
+	return s.call.Answer(ctx, negotiator{s.media})
+}
+
+// hangup is for an end of our own.
+func (s *Session) hangup(why string) {
+	limit := s.bridge.HangupTimeout
+	if limit <= 0 {
+		limit = defaultHangupTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := s.call.Hangup(ctx, why); err != nil {
+		s.log.Info("hang-up not confirmed", "error", err)
+	}
+}
+
+// end closes everything in the order in which media flows, so that the last
+// frames reach the outputs.
+func (s *Session) end(err error) {
+	_ = s.media.Close()
+	_ = s.stream.CloseWrite()
+	s.mu.Lock()
+	s.ended, s.err = true, err
+	s.mu.Unlock()
+	s.watchers.Wait()
+	s.log.Info("call ended", "stream", s.stream.Name, "reason", err)
+}
+
+// finish tells the end, when the name of the stream is free again.
+func (s *Session) finish() {
+	s.mu.Lock()
+	ended, err := s.ended, s.err
+	s.mu.Unlock()
+	close(s.done)
+	if ended {
+		s.tell(Event{Type: CallEnded, Err: err})
+	}
+}
+
+func (s *Session) tell(e Event) {
+	e.Call, e.Session = s.call, s
+	s.bridge.tell(e)
+}
+
+func (s *Session) digit(r rune, d time.Duration) {
+	s.tell(Event{Type: Digit, Digit: r, Duration: d})
+}
+
+// negotiator gives the errors of a media session that are our own fault a
+// status of their own: 488 would blame the caller's offer.
+type negotiator struct{ *rtpio.Session }
+
+func (n negotiator) Answer(ctx context.Context, offer []byte) ([]byte, error) {
+	body, err := n.Session.Answer(ctx, offer)
+	return body, ownFault(err)
+}
+
+func (n negotiator) Offer(ctx context.Context) ([]byte, error) {
+	body, err := n.Session.Offer(ctx)
+	return body, ownFault(err)
+}
+
+func (n negotiator) OfferFull(ctx context.Context) ([]byte, error) {
+	body, err := n.Session.OfferFull(ctx)
+	return body, ownFault(err)
+}
+
+func ownFault(err error) error {
+	switch {
+	case errors.Is(err, rtpio.ErrNoPorts):
+		return statusError{err, 503}
+	case errors.Is(err, rtpio.ErrNoAddress), errors.Is(err, rtpio.ErrClosed):
+		return statusError{err, 500}
+	default:
+		return err
+	}
+}
+
+// statusError carries a SIP status for trunk.Negotiator.
+type statusError struct {
+	error
+	code int
+}
+
+func (e statusError) Unwrap() error  { return e.error }
+func (e statusError) SIPStatus() int { return e.code }

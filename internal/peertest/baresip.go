@@ -1,15 +1,12 @@
+//go:build linux
+
 package peertest
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -18,41 +15,52 @@ import (
 type Baresip struct {
 	Process *Process
 	Folder  string // configuration; recordings land here
+	Addr    string // host:port of its SIP, for calls without a proxy
 
-	t      testing.TB
-	conn   net.Conn
-	mu     sync.Mutex
-	events []BaresipEvent
-	token  int
+	t    testing.TB
+	ctrl *baresipControl
 }
 
 // BaresipOptions chooses what the softphone sends.
 type BaresipOptions struct {
 	User      string   // default "201"
+	Password  string   // default [KamailioPassword]
 	Proxy     string   // host:port of the registrar and proxy; empty: none, calls go straight
 	Transport string   // "udp" (default) or "tcp"
 	Codecs    []string // of audio, for example "opus/48000/2", "PCMA/8000", "G722/16000"; default Opus
 	Video     string   // file without sound for the camera; empty: no video
-	Audio     string   // WAV file for the microphone
+	Audio     string   // WAV file for the microphone: mono, 48 kHz
+	// AutoAnswer takes every call at once.
+	AutoAnswer bool
+	// NoWait returns before the registrar has answered, which may then be
+	// looked at by Wait("REGISTER_OK") or Wait("REGISTER_FAIL").
+	NoWait bool
 	// Modules beside those that every test needs.
 	Modules []string
 	// Config is added at the end of the configuration file.
 	Config string
 }
 
-// BaresipEvent is one event of the ctrl_tcp module.
-type BaresipEvent struct {
-	Event bool   `json:"event"`
-	Type  string `json:"type"`
-	Class string `json:"class"`
-	Param string `json:"param"`
-	ID    string `json:"id"`
+// withDefaults fills what is empty.
+func (o BaresipOptions) withDefaults() BaresipOptions {
+	if o.User == "" {
+		o.User = "201"
+	}
+	if o.Password == "" {
+		o.Password = KamailioPassword
+	}
+	if o.Transport == "" {
+		o.Transport = "udp"
+	}
+	if len(o.Codecs) == 0 {
+		o.Codecs = []string{"opus/48000/2"}
+	}
+	return o
 }
 
 const baresipConfig = `
 poll_method epoll
 sip_listen 127.0.0.1:${SIP}
-sip_transports ${TRANSPORT}
 net_interface 127.0.0.1
 call_local_timeout 30
 audio_source aufile,${AUDIO}
@@ -79,158 +87,127 @@ ctrl_tcp_listen 127.0.0.1:${CTRL}
 ${EXTRA}
 `
 
-// StartBaresip starts a baresip and waits until it can be driven.
+// baresipRTPPorts are enough for two calls of two streams.
+const baresipRTPPorts = 8
+
+// baresipCodecs are the modules of the audio codecs.
+var baresipCodecs = map[string]string{"opus": "opus.so", "PCMA": "g711.so", "PCMU": "g711.so", "G722": "g722.so"}
+
+// StartBaresip starts a baresip and waits until it can be driven and, with a
+// proxy, is registered.
 func StartBaresip(t testing.TB, o BaresipOptions) *Baresip {
 	t.Helper()
+	o = o.withDefaults()
 	b := &Baresip{t: t, Folder: t.TempDir()}
-	if o.User == "" {
-		o.User = "201"
-	}
-	if o.Transport == "" {
-		o.Transport = "udp"
-	}
-	if len(o.Codecs) == 0 {
-		o.Codecs = []string{"opus/48000/2"}
-	}
-	ctrl, sip, rtp := Port(t), Port(t), 0
-	for rtp = Port(t) &^ 1; rtp > 65000; {
-		rtp = Port(t) &^ 1
-	}
-	modules := append([]string{"account.so", "ctrl_tcp.so", "menu.so", "aufile.so", "auconv.so", "auresamp.so"}, o.Modules...)
-	have := map[string]string{"opus": "opus.so", "PCMA": "g711.so", "PCMU": "g711.so", "G722": "g722.so"}
-	for _, c := range o.Codecs {
-		name, _, _ := strings.Cut(c, "/")
-		modules = append(modules, have[name])
-	}
+	// It listens for TLS on the port after that of SIP, whatever it is told.
+	sip, ctrl, rtp := Ports(t, 2), Port(t), Ports(t, baresipRTPPorts)
+	b.Addr = fmt.Sprintf("127.0.0.1:%d", sip)
 	video := ""
 	if o.Video != "" {
-		modules = append(modules, "avcodec.so", "avformat.so", "fakevideo.so")
 		video = "avformat," + o.Video
 	}
-	var lines strings.Builder
-	for _, m := range modules {
-		// account and menu are applications, which start after the modules.
-		kind := "module"
-		if m == "account.so" || m == "menu.so" || m == "ctrl_tcp.so" {
-			kind = "module_app"
-		}
-		fmt.Fprintf(&lines, "%s %s\n", kind, m)
-	}
 	write(t, b.Folder, "config", expand(baresipConfig,
-		"SIP", strconv.Itoa(sip), "TRANSPORT", o.Transport, "AUDIO", o.Audio, "DIR", b.Folder, "VSOURCE", video,
-		"RTPLO", strconv.Itoa(rtp), "RTPHI", strconv.Itoa(rtp+20), "MODULES", lines.String(),
+		"SIP", strconv.Itoa(sip), "AUDIO", o.Audio, "DIR", b.Folder, "VSOURCE", video,
+		"RTPLO", strconv.Itoa(rtp), "RTPHI", strconv.Itoa(rtp+baresipRTPPorts-1), "MODULES", o.modules(t),
 		"CTRL", strconv.Itoa(ctrl), "EXTRA", o.Config))
-	account := fmt.Sprintf("<sip:%s@127.0.0.1:%d;transport=%s>;regint=0", o.User, sip, o.Transport)
-	if o.Proxy != "" {
-		account = fmt.Sprintf("<sip:%s@%s;transport=%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=60",
-			o.User, o.Proxy, o.Transport, o.User, KamailioPassword, o.Proxy, o.Transport)
-	}
-	account += ";audio_codecs=" + strings.Join(o.Codecs, ",")
-	if o.Video != "" {
-		account += ";video_codecs=h264"
-	}
-	write(t, b.Folder, "accounts", account+"\n")
+	write(t, b.Folder, "accounts", "")
 	write(t, b.Folder, "contacts", "")
 	b.Process = Start(t, "baresip", "-f", b.Folder, "-v")
-	b.connect(fmt.Sprintf("127.0.0.1:%d", ctrl))
-	if o.Proxy != "" {
-		b.Wait("REGISTER_OK", 15*time.Second)
+	b.ctrl = dialBaresip(t, b.Process, fmt.Sprintf("127.0.0.1:%d", ctrl))
+	// An account from the file would register before anybody can connect, and
+	// the event would be lost.
+	b.Do("uanew", o.account(sip))
+	if i := strings.Index(b.Process.Output(), "codec not found"); i >= 0 {
+		t.Fatalf("baresip: %s", tail(b.Process.Output(), 300))
+	}
+	if o.Proxy != "" && !o.NoWait {
+		if e := b.ctrl.wait(startLimit, "REGISTER_OK", "REGISTER_FAIL"); e.Type != "REGISTER_OK" {
+			t.Fatalf("baresip is not registered: %s", e.Param)
+		}
 	}
 	return b
 }
 
-// connect opens the control connection and reads its events until it ends.
-func (b *Baresip) connect(addr string) {
-	b.t.Helper()
-	Eventually(b.t, 15*time.Second, "baresip can be driven", func() bool {
-		c, err := net.DialTimeout("tcp", addr, time.Second)
-		b.conn = c
-		return err == nil
-	})
-	b.t.Cleanup(func() { _ = b.conn.Close() })
-	go func() {
-		r := bufio.NewReader(b.conn)
-		for {
-			size, err := r.ReadString(':')
-			if err != nil {
-				return
-			}
-			n, err := strconv.Atoi(strings.TrimSuffix(size, ":"))
-			if err != nil || n < 0 || n > 1<<20 {
-				return
-			}
-			text := make([]byte, n+1) // the closing comma of the netstring too
-			for got := 0; got < len(text); {
-				k, err := r.Read(text[got:])
-				if err != nil {
-					return
-				}
-				got += k
-			}
-			var e BaresipEvent
-			if json.Unmarshal(text[:n], &e) == nil && e.Event {
-				b.mu.Lock()
-				b.events = append(b.events, e)
-				b.mu.Unlock()
-			}
+// modules returns the lines of the configuration that load them.
+func (o BaresipOptions) modules(t testing.TB) string {
+	t.Helper()
+	names := append([]string{"aufile.so"}, o.Modules...)
+	for _, c := range o.Codecs {
+		name, _, _ := strings.Cut(c, "/")
+		module, ok := baresipCodecs[name]
+		if !ok {
+			t.Fatalf("baresip has no codec %q", c)
 		}
-	}()
+		names = append(names, module)
+	}
+	if o.Video != "" {
+		names = append(names, "avcodec.so", "avformat.so", "fakevideo.so", "snapshot.so")
+	}
+	var lines strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&lines, "module %s\n", name)
+	}
+	// These are applications, which start after the modules.
+	for _, name := range []string{"account.so", "menu.so", "ctrl_tcp.so"} {
+		fmt.Fprintf(&lines, "module_app %s\n", name)
+	}
+	return lines.String()
 }
 
-// Do sends a command of baresip's menu, such as "dial" or "hangup".
-func (b *Baresip) Do(command, params string) {
+// account is a line of baresip's accounts file.
+func (o BaresipOptions) account(port int) string {
+	a := fmt.Sprintf("<sip:%s@127.0.0.1:%d;transport=%s>;regint=0", o.User, port, o.Transport)
+	if o.Proxy != "" {
+		a = fmt.Sprintf("<sip:%s@%s;transport=%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s;transport=%s\";regint=60",
+			o.User, o.Proxy, o.Transport, o.User, o.Password, o.Proxy, o.Transport)
+	}
+	a += ";audio_codecs=" + strings.Join(o.Codecs, ",")
+	if o.Video != "" {
+		a += ";video_codecs=h264"
+	}
+	if o.AutoAnswer {
+		a += ";answermode=auto"
+	}
+	return a
+}
+
+// Do gives a command of baresip's menu, such as "dial" or "hangup", and
+// returns what it prints. A command that fails fails the test.
+func (b *Baresip) Do(command, params string) string {
 	b.t.Helper()
-	b.token++
-	text, err := json.Marshal(map[string]string{"command": command, "params": params, "token": strconv.Itoa(b.token)})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if _, err := fmt.Fprintf(b.conn, "%d:%s,", len(text), text); err != nil {
-		b.t.Fatalf("baresip %s: %v", command, err)
-	}
+	return b.ctrl.do(command, params)
 }
 
 // Events returns the events so far.
-func (b *Baresip) Events() []BaresipEvent {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return append([]BaresipEvent(nil), b.events...)
-}
+func (b *Baresip) Events() []BaresipEvent { return b.ctrl.all() }
 
-// Wait returns the first event of that type, for example "CALL_ESTABLISHED",
-// "CALL_CLOSED" or "REGISTER_OK".
+// Wait returns the next event of that type, for example "CALL_ESTABLISHED",
+// "CALL_CLOSED" or "REGISTER_FAIL": the first that Wait has not returned yet.
 func (b *Baresip) Wait(event string, limit time.Duration) BaresipEvent {
 	b.t.Helper()
-	var found BaresipEvent
-	Eventually(b.t, limit, "baresip event "+event, func() bool {
-		for _, e := range b.Events() {
-			if e.Type == event {
-				found = e
-				return true
-			}
-		}
-		return false
-	})
-	return found
+	return b.ctrl.wait(limit, event)
 }
 
 // Dial calls uri and waits until the call stands.
 func (b *Baresip) Dial(uri string) {
 	b.t.Helper()
 	b.Do("dial", uri)
-	b.Wait("CALL_ESTABLISHED", 15*time.Second)
+	if e := b.ctrl.wait(30*time.Second, "CALL_ESTABLISHED", "CALL_CLOSED"); e.Type != "CALL_ESTABLISHED" {
+		b.t.Fatalf("baresip: the call to %s ended: %s", uri, e.Param)
+	}
 }
 
 // Hangup ends the call.
-func (b *Baresip) Hangup() { b.Do("hangup", "") }
+func (b *Baresip) Hangup() {
+	b.t.Helper()
+	b.Do("hangup", "")
+}
 
-// Heard is the WAV file of what baresip played.
+// Heard is the WAV file of what baresip played, "" if it played nothing. It
+// is complete when the call has ended.
 func (b *Baresip) Heard() string {
 	matches, err := filepath.Glob(filepath.Join(b.Folder, "*heard*.wav"))
 	if err != nil || len(matches) == 0 {
-		return ""
-	}
-	if _, err := os.Stat(matches[0]); err != nil {
 		return ""
 	}
 	return matches[0]

@@ -31,17 +31,16 @@ func TestPeerKamailioBaresip(t *testing.T) {
 			proxy := k.Addr()
 			called := peertest.StartBaresip(t, peertest.BaresipOptions{
 				User: "202", Proxy: proxy, Transport: transport, Video: clip.Video, Audio: clip.Audio,
-				Config: "sip_autoanswer_method rfc5373\n",
 			})
 			caller := peertest.StartBaresip(t, peertest.BaresipOptions{
 				User: "201", Proxy: proxy, Transport: transport, Video: clip.Video, Audio: clip.Audio,
 			})
 			caller.Do("dial", "sip:202@"+proxy)
-			called.Wait("CALL_INCOMING", 10*time.Second)
+			called.Wait("CALL_INCOMING", 30*time.Second)
 			called.Do("accept", "")
-			caller.Wait("CALL_ESTABLISHED", 10*time.Second)
+			caller.Wait("CALL_ESTABLISHED", 30*time.Second)
 			caller.Hangup()
-			called.Wait("CALL_CLOSED", 10*time.Second)
+			called.Wait("CALL_CLOSED", 30*time.Second)
 		})
 	}
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package peertest starts the real programs that the tests with the build tag
 // "peers" talk to: an RTMP server, a SIP proxy, softphones, players. Every
 // program listens on loopback on a port the kernel chose, writes into the
@@ -12,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,26 +175,6 @@ func Run(t testing.TB, limit time.Duration, program string, args ...string) (std
 	return out.String(), errs.String(), err
 }
 
-// Port returns a TCP and UDP port on 127.0.0.1 that is free now.
-func Port(t testing.TB) int {
-	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))))
-		_ = l.Close()
-		if err == nil {
-			_ = c.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free for both TCP and UDP")
-	return 0
-}
-
 // Eventually calls ok every 50 ms until it returns true, and fails the test
 // with what after limit.
 func Eventually(t testing.TB, limit time.Duration, what string, ok func() bool) {
@@ -209,15 +190,24 @@ func Eventually(t testing.TB, limit time.Duration, what string, ok func() bool) 
 	}
 }
 
+// startLimit is how long a program may take to start on a loaded machine.
+const startLimit = 30 * time.Second
+
+// mustRun fails the test if the program has ended.
+func (p *Process) mustRun(t testing.TB) {
+	t.Helper()
+	select {
+	case <-p.Done():
+		t.Fatalf("%s ended: %v\n%s", p.Cmd.Path, p.err, tail(p.Output(), 6000))
+	default:
+	}
+}
+
 // waitListening returns when a TCP connection to addr succeeds.
 func waitListening(t testing.TB, p *Process, addr string) {
 	t.Helper()
-	Eventually(t, 15*time.Second, filepath.Base(p.Cmd.Path)+" listens on "+addr, func() bool {
-		select {
-		case <-p.Done():
-			t.Fatalf("%s ended: %v\n%s", p.Cmd.Path, p.err, p.Output())
-		default:
-		}
+	Eventually(t, startLimit, filepath.Base(p.Cmd.Path)+" listens on "+addr, func() bool {
+		p.mustRun(t)
 		c, err := net.DialTimeout("tcp", addr, time.Second)
 		if err != nil {
 			return false

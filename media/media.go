@@ -8,8 +8,8 @@
 // A [Frame] is one video access unit or one audio frame on a timeline that
 // audio and video share. A [Stream] has one writer and any number of sinks,
 // each behind a queue of its own, and transcodes audio once for each codec
-// that some sink wants. Nothing here knows SIP, RTP or RTMP, and only the
-// standard library is imported.
+// that some sink wants. Nothing here knows SIP, RTP or RTMP, and nothing but
+// the standard library and a resampler is imported.
 package media
 
 import (

@@ -37,8 +37,9 @@ type Agreed struct {
 	// raise the version without a change, and the reverse.
 	Unchanged bool
 
-	caps  *Capabilities
-	offer *Description // nil if the offer was ours
+	caps    *Capabilities
+	peer    *Description
+	answers bool // the offer was the peer's
 }
 
 // Line is what was agreed for one m-line.
@@ -90,7 +91,7 @@ type Line struct {
 	// Content is a=content ("main", "slides", ...), Label a=label, Mid a=mid.
 	Content, Label, Mid string
 
-	answer answerLine
+	own ownLine
 }
 
 // Line returns the first accepted line of that kind, nil if there is none.

@@ -1,5 +1,11 @@
 package sdp
 
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+)
+
 // Params is a list of format parameters (a=fmtp) in their order. Keys are in
 // lower case; a parameter without "=" has its text as Key (telephone-event:
 // "0-15").
@@ -57,4 +63,109 @@ type OpusParams struct {
 	Stereo, SpropStereo, UseInbandFEC, UseDTX, CBR bool
 	// MaxPlaybackRate in Hz and MaxAverageBitrate in bit/s; 0 if unsaid.
 	MaxPlaybackRate, MaxAverageBitrate int
+}
+
+// parseParams reads the text of an a=fmtp line behind the payload type.
+func parseParams(text string) Params {
+	var list Params
+	for part := range strings.SplitSeq(text, ";") {
+		key, value, _ := strings.Cut(part, "=")
+		if key = strings.ToLower(strings.TrimSpace(key)); key != "" {
+			list = append(list, Param{Key: key, Value: strings.TrimSpace(value)})
+		}
+	}
+	return list
+}
+
+// String is the text of an a=fmtp line behind the payload type.
+func (p Params) String() string {
+	var b strings.Builder
+	for i, x := range p {
+		if i > 0 {
+			b.WriteByte(';')
+		}
+		b.WriteString(x.Key)
+		if x.Value != "" {
+			b.WriteByte('=')
+			b.WriteString(x.Value)
+		}
+	}
+	return b.String()
+}
+
+// number is the value of a parameter as a number, otherwise if it is missing,
+// not a number or negative.
+func (p Params) number(key string, otherwise int) int {
+	s, _ := p.Get(key)
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return otherwise
+	}
+	return int(n)
+}
+
+func (p Params) flag(key string) bool { return p.number(key, 0) == 1 }
+
+const defaultProfileLevelID = 0x42000A // RFC 6184 section 8.1
+
+func h264Params(p Params) *H264Params {
+	h := &H264Params{
+		PacketizationMode: p.number("packetization-mode", 0),
+		ProfileLevelID:    defaultProfileLevelID,
+		LevelAsymmetry:    p.flag("level-asymmetry-allowed"),
+		MaxFS:             p.number("max-fs", 0),
+		MaxMBPS:           p.number("max-mbps", 0),
+		MaxBR:             p.number("max-br", 0),
+	}
+	if s, _ := p.Get("profile-level-id"); len(s) == 6 {
+		if n, err := strconv.ParseUint(s, 16, 24); err == nil {
+			h.ProfileLevelID, h.ProfileStated = uint32(n), true
+		}
+	}
+	for _, nal := range p.nalUnits("sprop-parameter-sets") {
+		switch nal[0] & 0x1f { // RFC 6184 section 1.3
+		case 7:
+			h.SPS = append(h.SPS, nal)
+		case 8:
+			h.PPS = append(h.PPS, nal)
+		}
+	}
+	return h
+}
+
+func h265Params(p Params) *H265Params {
+	return &H265Params{
+		ProfileID:  p.number("profile-id", 1),
+		TierFlag:   p.number("tier-flag", 0),
+		LevelID:    p.number("level-id", 93),
+		VPS:        p.nalUnits("sprop-vps"),
+		SPS:        p.nalUnits("sprop-sps"),
+		PPS:        p.nalUnits("sprop-pps"),
+		MaxDONDiff: p.number("sprop-max-don-diff", 0),
+	}
+}
+
+func opusParams(p Params) *OpusParams {
+	return &OpusParams{
+		Stereo:            p.flag("stereo"),
+		SpropStereo:       p.flag("sprop-stereo"),
+		UseInbandFEC:      p.flag("useinbandfec"),
+		UseDTX:            p.flag("usedtx"),
+		CBR:               p.flag("cbr"),
+		MaxPlaybackRate:   p.number("maxplaybackrate", 0),
+		MaxAverageBitrate: p.number("maxaveragebitrate", 0),
+	}
+}
+
+// nalUnits reads a list of NAL units in base64; those that are none are left
+// out: the stream brings its own.
+func (p Params) nalUnits(key string) (list [][]byte) {
+	s, _ := p.Get(key)
+	for text := range strings.SplitSeq(s, ",") {
+		b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(text), "="))
+		if err == nil && len(b) > 0 {
+			list = append(list, b)
+		}
+	}
+	return list
 }

@@ -27,6 +27,8 @@ type Format struct {
 	H264 *H264Params
 	H265 *H265Params
 	Opus *OpusParams
+
+	encoding string // the text of a=rtpmap
 }
 
 // Event tells whether f is telephone-event (RFC 4733).

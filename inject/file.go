@@ -92,6 +92,10 @@ func openDemuxer(ctx context.Context, r io.ReaderAt, size int64, o FileOptions) 
 	case "ftyp", "styp", "moov", "mdat", "free", "skip", "wide", "pnot":
 		return openMP4(ctx, r, size, o)
 	}
+	switch {
+	case string(head[:4]) == "RIFF" && string(head[8:]) == "WAVE":
+		return openWAV(r, size, o)
+	}
 	return nil, ErrNotMedia
 }
 

@@ -41,9 +41,6 @@ type snapshot struct {
 // begin starts an exchange; the one before it is final now.
 func (s *Session) begin() error {
 	s.init()
-	if s.receiver == nil {
-		return errors.ErrUnsupported
-	}
 	s.nego.mu.Lock()
 	s.mu.Lock()
 	closed := s.closed
@@ -91,6 +88,9 @@ func (s *Session) offer(ctx context.Context, full bool) (body []byte, err error)
 		o = sdp.NewOffer(s.capabilities(), prev)
 	} else {
 		o = sdp.ReOffer(s.capabilities(), prev)
+	}
+	if o == nil {
+		return nil, errors.ErrUnsupported
 	}
 	wanted := make([]wantedLine, len(o.Lines))
 	for i, ol := range o.Lines {

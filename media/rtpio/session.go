@@ -122,7 +122,7 @@ type state struct {
 	closed   bool
 	err      error
 	lines    []*line
-	receiver receiver
+	receiver *receiver
 	wakeAt   time.Time // when the play-out goroutine wakes by itself
 	clock    sendClock
 	lastIn   time.Time // last valid packet, or when the caller last had to send nothing

@@ -106,10 +106,14 @@ func (l *line) stats(now time.Time) LineStats {
 	if l.send.format != nil {
 		st.Sent.Codec = l.send.format.Codec
 	}
-	st.Received = l.received()
+	st.Received = l.received(now)
 	return st
 }
 
-func (l *line) received() ReceiveStats {
-	return ReceiveStats{NACKs: l.counts.nacks, KeyRequests: l.keys.asked}
+func (l *line) received(now time.Time) (st ReceiveStats) {
+	if in := l.s.receiver.line(l.index); in != nil {
+		st = in.stats(l.s.receiver.at(now))
+	}
+	st.NACKs, st.KeyRequests = l.counts.nacks, l.keys.asked
+	return st
 }

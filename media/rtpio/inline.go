@@ -1,0 +1,345 @@
+package rtpio
+
+import (
+	"time"
+
+	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/media/sdp"
+)
+
+const (
+	// sourceReturn is how long the SSRC before may not come back while the
+	// one of now is heard.
+	sourceReturn = time.Second
+	// sourceSilent is how long a source is silent when another one is
+	// followed from its second packet on in any case.
+	sourceSilent = 500 * time.Millisecond
+	// lossMemory is how long the play-out waits for repetitions after the
+	// last loss.
+	lossMemory = 10 * time.Second
+	// repairTime is what it takes beyond a round trip to have a packet again.
+	repairTime = askAfter + 20*time.Millisecond
+	// minReorder is how long a missing packet is waited for at least.
+	minReorder = 20 * time.Millisecond
+)
+
+// inLine receives one m-line.
+type inLine struct {
+	r       *receiver
+	index   int
+	kind    sdp.Kind
+	formats payloads // nil: nothing is taken
+
+	stream   *stream   // nil until the first packet
+	lookFor  *inPacket // a packet of what may be a new stream; see follow
+	spare    []byte    // memory of lookFor
+	before   uint32    // SSRC before
+	moved    bool      // another SSRC is followed at once
+	window   *window   // of all its streams, one after the other
+	lastLoss time.Duration
+	rtt      time.Duration
+	asks     []uint16
+	give     func(inPacket) // deliver, made once
+
+	queue    frameQueue
+	sound    sound
+	events   events
+	pictures *pictures // video only
+
+	codec                      media.Codec
+	packets, bytes             uint64
+	late, duplicates, unknown  uint64
+	frames, keyFrames, damaged uint64
+	malformed                  uint64
+	lostBefore                 int64 // of the streams before
+	concealed, frozen          time.Duration
+	freezes                    uint64
+	jitterLast                 time.Duration
+	overflow                   uint64
+}
+
+func newInLine(r *receiver, index int, kind sdp.Kind) *inLine {
+	l := &inLine{r: r, index: index, kind: kind}
+	l.give = l.deliver
+	if kind == sdp.Video {
+		l.pictures = newPictures(l)
+	}
+	return l
+}
+
+// end is called when another kind of media takes the place of the line.
+func (l *inLine) end(now time.Duration) {
+	if l.stream != nil {
+		l.finish(l.stream)
+		l.r.clock.Remove(l.stream.track)
+	}
+}
+
+// packet takes a packet that came now.
+func (l *inLine) packet(p inPacket) {
+	f := l.formats.Lookup(p.pt)
+	if f == nil {
+		l.unknown++
+		return
+	}
+	l.packets++
+	l.bytes += uint64(p.size)
+	if s := l.stream; s == nil || p.ssrc != s.ssrc || !s.fits(p.number) {
+		l.follow(p)
+		return
+	}
+	l.take(p, f)
+}
+
+// follow decides about a packet that is not of the stream: a new one begins
+// with two packets in a row (RFC 3550 section A.1), at once after a
+// re-negotiation or a BYE. The SSRC before is followed again only when the one
+// of now is silent: two that are mixed would else take turns.
+func (l *inLine) follow(p inPacket) {
+	s := l.stream
+	if s == nil || l.moved && p.ssrc != s.ssrc {
+		l.begin(p)
+		return
+	}
+	c := l.lookFor
+	if c == nil || c.ssrc != p.ssrc || p.number != c.number+1 {
+		l.spare = append(l.spare[:0], p.payload...)
+		p.payload = l.spare
+		l.lookFor = &p
+		return
+	}
+	l.lookFor = nil
+	silent := p.arrival - s.lastCodec
+	if p.ssrc == l.before && p.ssrc != s.ssrc && silent < sourceSilent && p.arrival-s.switched < sourceReturn {
+		return
+	}
+	first := *c
+	l.begin(first)
+	if f := l.formats.Lookup(p.pt); f != nil {
+		l.take(p, f)
+	}
+}
+
+// begin starts a stream with its first packet.
+func (l *inLine) begin(p inPacket) {
+	f := l.formats.Lookup(p.pt)
+	if f == nil {
+		return
+	}
+	if l.window == nil {
+		l.window = &window{}
+	}
+	old := l.stream
+	l.moved = false
+	s := newStream(p.ssrc, p.number, l.window)
+	s.switched = p.arrival
+	s.rate = max(f.ClockRate, 1)
+	if old != nil {
+		l.finish(old)
+		l.before = old.ssrc
+		l.lostBefore += old.lost()
+		s.track = l.r.clock.Add(s.rate, l.kind == sdp.Audio, old.track)
+	} else {
+		s.track = l.r.clock.Add(s.rate, l.kind == sdp.Audio, nil)
+	}
+	l.stream = s
+	l.take(p, f)
+}
+
+// finish gives on what is left of a stream.
+func (l *inLine) finish(s *stream) {
+	for s.window.held > 0 {
+		s.giveUp(s.highest, l.give)
+	}
+	if l.pictures != nil {
+		l.pictures.cut()
+	}
+	l.sound.cut()
+}
+
+// take puts a packet of the stream into its place.
+func (l *inLine) take(p inPacket, f *sdp.Format) {
+	s := l.stream
+	if p.ssrc == s.ssrc {
+		l.lookFor = nil
+	}
+	held := s.highest + 1 - s.next
+	switch s.judge(&p) {
+	case packetDuplicate:
+		l.duplicates++
+		return
+	case packetLate:
+		l.late++
+		l.arrive(p, f)
+		return
+	}
+	l.arrive(p, f)
+	if p.seq == s.next {
+		s.pass(p, l.give)
+		return
+	}
+	s.hold(p, l.give)
+	if held == 0 {
+		l.lost(p.arrival)
+	}
+}
+
+// arrive lets the clocks see a packet, in the order of arrival.
+func (l *inLine) arrive(p inPacket, f *sdp.Format) {
+	s := l.stream
+	s.lastCodec = p.arrival
+	if f.Codec == "" || f.ClockRate != s.rate {
+		return
+	}
+	s.time(p.ts, p.arrival)
+	s.track.Arrive(p.ts, p.arrival)
+	if l.lastLoss > 0 && p.arrival-l.lastLoss > lossMemory {
+		l.lastLoss = 0
+		s.track.Reserve(0)
+	}
+}
+
+// lost notes that a packet is missing: if it is asked again, the play-out
+// waits long enough for it from here on.
+func (l *inLine) lost(now time.Duration) {
+	l.lastLoss = now
+	if l.kind == sdp.Video && l.r.nack(l.index) {
+		l.stream.track.Reserve(l.rtt + repairTime)
+	}
+}
+
+// deliver takes packets in order.
+func (l *inLine) deliver(p inPacket) {
+	f := l.formats.Lookup(p.pt)
+	switch {
+	case f == nil:
+		l.unknown++
+		l.lose(p.gap)
+	case f.Event():
+		l.lose(p.gap)
+		l.events.packet(l, f, p)
+	case l.kind == sdp.Video && f.Codec.Video():
+		l.clockRate(f)
+		l.pictures.packet(f, p)
+	case l.kind == sdp.Audio && f.Codec.Audio():
+		l.lose(p.gap)
+		l.clockRate(f)
+		l.sound.packet(l, f, p)
+	case f.ComfortNoise():
+		l.lose(p.gap)
+	default:
+		l.unknown++
+		l.lose(p.gap)
+	}
+}
+
+func (l *inLine) lose(gap bool) {
+	switch {
+	case !gap:
+	case l.pictures != nil:
+		l.pictures.lose()
+	default:
+		l.sound.lost = true
+	}
+}
+
+// clockRate follows a change of the RTP clock with the payload type, which RFC
+// 7160 advises against and phones do.
+func (l *inLine) clockRate(f *sdp.Format) {
+	l.codec = f.Codec
+	s := l.stream
+	if f.ClockRate == s.rate || f.ClockRate <= 0 {
+		return
+	}
+	s.rate, s.timed = f.ClockRate, false
+	s.track = l.r.clock.Add(s.rate, l.kind == sdp.Audio, s.track)
+}
+
+// push queues a frame.
+func (l *inLine) push(f *media.Frame) bool {
+	if l.queue.overflows() {
+		l.overflow++
+		return false
+	}
+	l.queue.push(f)
+	return true
+}
+
+// gave counts a frame that left.
+func (l *inLine) gave(f *media.Frame) {
+	l.frames++
+	if f.Key && l.kind == sdp.Video {
+		l.keyFrames++
+	}
+}
+
+// deadline is when the gap in front of what waits is given up: when the first
+// packet behind it is due. Odd timestamps do not stretch that.
+func (l *inLine) deadline() (at time.Duration, ok bool) {
+	if l.stream == nil {
+		return 0, false
+	}
+	w := l.stream.first()
+	if w == nil {
+		return 0, false
+	}
+	longest := w.arrival + l.r.clock.Longest()
+	pts, mapped := l.stream.track.Peek(w.ts)
+	if !mapped {
+		return longest, true
+	}
+	return min(max(pts+l.r.clock.Delay(), w.arrival+minReorder), longest), true
+}
+
+// next is when expire or a frame of this line is due.
+func (l *inLine) next() (due time.Duration, ok bool) {
+	sooner := func(at time.Duration, some bool) {
+		if some && (!ok || at < due) {
+			due, ok = at, true
+		}
+	}
+	if l.queue.len() > 0 {
+		sooner(l.queue.head().DTS+l.r.clock.Delay(), true)
+	}
+	sooner(l.deadline())
+	sooner(l.events.overdue())
+	return due, ok
+}
+
+// expire gives up what did not come in time.
+func (l *inLine) expire(now time.Duration) {
+	for {
+		at, ok := l.deadline()
+		if !ok || at > now {
+			break
+		}
+		l.stream.giveUp(l.stream.highest, l.give)
+	}
+	l.events.expire(l, now)
+}
+
+// flush gives on everything, at the end of the session.
+func (l *inLine) flush() {
+	if l.stream != nil {
+		l.finish(l.stream)
+	}
+	l.events.end(l)
+}
+
+// stats is what the receiver knows of a line.
+func (l *inLine) stats(now time.Duration) ReceiveStats {
+	st := ReceiveStats{
+		Codec: l.codec, Packets: l.packets, Bytes: l.bytes, Lost: l.lostBefore, Late: l.late, Duplicate: l.duplicates,
+		Frames: l.frames, KeyFrames: l.keyFrames, DamagedFrames: l.damaged, Concealed: l.concealed,
+		Freezes: l.freezes, Frozen: l.frozen,
+	}
+	if l.pictures != nil {
+		st.Frozen += l.pictures.still(now)
+	}
+	if s := l.stream; s != nil {
+		st.SSRC, st.Jitter = s.ssrc, s.jitterTime()
+		st.Lost += s.lost()
+		st.Delay = l.r.clock.Buffered(now)
+	}
+	return st
+}

@@ -125,9 +125,7 @@ type progressive struct {
 type playedTrack struct {
 	*mp4Track
 	cursor sampleCursor
-	first  int           // the sample to begin with
-	shift  time.Duration // of all tracks, so that none begins before 0
-	lead   time.Duration // DTS of the first sample
+	first  int // the sample to begin with
 }
 
 func newProgressive(r io.ReaderAt, size int64, tracks []*mp4Track) (demuxer, error) {
@@ -170,15 +168,6 @@ func (k *playedTrack) begin() int {
 // Where PTS could be before DTS, all DTS are earlier.
 func (k *playedTrack) dts() time.Duration { return k.time(k.cursor.dts + k.table.least) }
 func (k *playedTrack) pts() time.Duration { return k.time(k.cursor.pts()) }
-
-func (k *playedTrack) time(ticks int64) time.Duration {
-	return k.shift + k.edit.delay + duration(ticks-k.edit.trim, k.scale)
-}
-
-// ticks is the other way: the DTS in ticks at a time.
-func (k *playedTrack) ticks(at time.Duration) int64 {
-	return k.edit.trim + ticksOf(at-k.shift-k.edit.delay, k.scale)
-}
 
 // end is the length of the track: its pause, what has to be shown before its
 // edit begins, and its edit.

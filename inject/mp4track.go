@@ -17,6 +17,18 @@ type mp4Track struct {
 	audio   *media.Track // nil if it is video
 	table   *sampleTable
 	edit    edit
+	shift   time.Duration // of all tracks, so that none begins before 0
+	lead    time.Duration // DTS of the first sample
+}
+
+// time is where ticks of the track are on the timeline of the file.
+func (t *mp4Track) time(ticks int64) time.Duration {
+	return t.shift + t.edit.delay + duration(ticks-t.edit.trim, t.scale)
+}
+
+// ticks is the other way.
+func (t *mp4Track) ticks(at time.Duration) int64 {
+	return t.edit.trim + ticksOf(at-t.shift-t.edit.delay, t.scale)
 }
 
 // edit is what an edit list (section 8.6.6) asks for, as far as it is

@@ -120,11 +120,6 @@ type Registration struct {
 	Err     error     // why it failed
 }
 
-// Trunk is a trunk of a running [Server].
-type Trunk struct {
-	trunkState
-}
-
 // DialOptions tells how to place a call. The zero value calls nobody: To or
 // Number is needed.
 type DialOptions struct {

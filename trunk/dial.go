@@ -1,0 +1,390 @@
+package trunk
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/trunkcast/trunkcast/internal/sipnet"
+)
+
+const (
+	defaultRingTime = 3 * time.Minute
+	// forkLife is how long after the INVITE's transaction a 2xx of another
+	// branch may still come (RFC 6026 section 7.2).
+	forkLife = 33 * time.Second
+	maxForks = 16
+)
+
+// dialling is an INVITE of ours that begins a dialog. It stays known for a
+// while after its end, for the 2xx of other branches.
+type dialling struct {
+	call    *Call
+	invite  *sip.Request
+	forget  *time.Timer
+	mu      sync.Mutex
+	branch  string // tag of the one that has won, or empty
+	others  map[string]*Call
+	preview map[string][]byte // session descriptions of provisional responses, by tag
+}
+
+// Dial places a call and returns when it is answered: n.Offer made the offer,
+// n.Accept took the answer, the ACK is out. The caller must Hangup in the end.
+// A refusal is a *StatusError, a redirection too. When ctx ends first the call
+// is cancelled.
+func (t *Trunk) Dial(ctx context.Context, n Negotiator, o DialOptions) (*Call, error) {
+	uri, err := t.dialURI(o)
+	if err != nil {
+		return nil, err
+	}
+	to, err := t.dialTarget(ctx, uri, o)
+	if err != nil {
+		return nil, fmt.Errorf("trunk: dial: %w", err)
+	}
+	req, err := t.newInvite(uri, to, o)
+	if err != nil {
+		return nil, fmt.Errorf("trunk: dial: %w", err)
+	}
+	c := t.newOutgoing(req, n)
+	if no := t.srv.reserve(c); no != nil {
+		if no.rule == "shutting down" {
+			return nil, ErrServerClosed
+		}
+		return nil, fmt.Errorf("%w: %s", ErrTooManyCalls, no.rule)
+	}
+	ringTime := o.RingTime
+	if ringTime <= 0 {
+		ringTime = defaultRingTime
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, ringTime, ErrRingTime)
+	defer cancel()
+	ctx, c.abandon = context.WithCancelCause(ctx)
+	defer c.abandon(nil)
+	stop := context.AfterFunc(c.ctx, func() { c.abandon(context.Cause(c.ctx)) })
+	defer stop()
+	if err := c.place(ctx, to, o); err != nil {
+		c.giveUp(err)
+		return nil, err
+	}
+	return c, nil
+}
+
+// dialURI is the Request-URI.
+func (t *Trunk) dialURI(o DialOptions) (sip.Uri, error) {
+	if o.To != "" {
+		var uri sip.Uri
+		if err := sip.ParseUri(o.To, &uri); err != nil {
+			return uri, fmt.Errorf("trunk: dial %q: %w", o.To, err)
+		}
+		if uri.Scheme != "sip" && uri.Scheme != "sips" && (uri.Scheme != "tel" || o.Direct) {
+			return uri, fmt.Errorf("trunk: dial %q: not a SIP URI", o.To)
+		}
+		return uri, nil
+	}
+	if o.Number == "" {
+		return sip.Uri{}, errors.New("trunk: dial: neither Number nor To")
+	}
+	uri := sip.Uri{Scheme: "sip", User: escapeUser(o.Number), Host: uriHost(t.cfg.Domain)}
+	if t.cfg.Domain == t.cfg.ProxyIP && t.cfg.RemotePort != 5060 {
+		uri.Port = t.cfg.RemotePort
+	}
+	return uri, nil
+}
+
+func (t *Trunk) dialTarget(ctx context.Context, uri sip.Uri, o DialOptions) (sipnet.Target, error) {
+	if o.Direct && o.To != "" {
+		return t.toURI(ctx, uri, t.cfg.Transport)
+	}
+	return t.toProxy(ctx)
+}
+
+// newInvite makes the INVITE, without a body.
+func (t *Trunk) newInvite(uri sip.Uri, to sipnet.Target, o DialOptions) (*sip.Request, error) {
+	contact, err := t.contact(to, uri.Scheme == "sips")
+	if err != nil {
+		return nil, err
+	}
+	name, user := o.DisplayName, o.From
+	if name == "" {
+		name = t.cfg.VisibleName
+	}
+	if user == "" {
+		user = t.user()
+	}
+	req := sip.NewRequest(sip.INVITE, uri)
+	req.AppendHeader(&sip.FromHeader{
+		DisplayName: escapeName(name), Params: withTag(rand.Text()),
+		Address: sip.Uri{Scheme: "sip", User: escapeUser(user), Host: uriHost(t.cfg.Domain)},
+	})
+	called := *uri.Clone()
+	called.UriParams, called.Headers = nil, nil
+	req.AppendHeader(&sip.ToHeader{Address: called})
+	id := sip.CallIDHeader(o.CallID)
+	if id == "" {
+		id = sip.CallIDHeader(rand.Text())
+	}
+	if strings.ContainsAny(string(id), " \t\r\n") {
+		return nil, errors.New("a Call-ID with white space")
+	}
+	req.AppendHeader(&id)
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: firstSeq(), MethodName: sip.INVITE})
+	req.AppendHeader(&contact)
+	for _, h := range capabilities() {
+		req.AppendHeader(h)
+	}
+	for _, h := range o.Headers {
+		if h != nil && !filledIn(h.Name()) {
+			req.AppendHeader(sip.HeaderClone(h))
+		}
+	}
+	return req, nil
+}
+
+func (t *Trunk) newOutgoing(req *sip.Request, n Negotiator) *Call {
+	from := req.From()
+	key := dialogKey{callID: req.CallID().Value(), local: tagOf(from.Params)}
+	c := t.newCall(req, key, userOf(req.Recipient))
+	c.neg, c.turn = n, ours
+	c.dialog = dialog{local: *from, remote: *req.To(), contact: *req.Contact(), localSeq: req.CSeq().SeqNo}
+	return c
+}
+
+// place sends the INVITE until it is answered.
+func (c *Call) place(ctx context.Context, to sipnet.Target, o DialOptions) error {
+	var body []byte
+	err := contain(c.log, func() error {
+		var err error
+		body, err = c.neg.Offer(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("trunk: offer: %w", err)
+	}
+	auth := c.trunk.credentials()
+	if o.AuthUser != "" || o.Password != "" {
+		auth = &credentials{user: o.AuthUser, password: o.Password}
+	}
+	addrs := to.Others
+	for {
+		req := c.nextInvite(body, auth)
+		d := c.sock.expect(c, req)
+		res, err := c.attempt(ctx, req, to, d, o.OnProgress)
+		switch {
+		case err == nil && res.StatusCode < 300:
+			return c.established(res, d, req)
+		case err == nil && auth.learn(res):
+			continue
+		case next(res, err) && len(addrs) > 0 && to.Transport == "udp" && ctx.Err() == nil:
+			to.Addr, addrs = addrs[0], addrs[1:] // RFC 3263 section 4.3
+			continue
+		}
+		c.rollback()
+		if err != nil {
+			return fmt.Errorf("trunk: dial: %w", err)
+		}
+		return statusError(res)
+	}
+}
+
+// next reports whether the next address of a name may do better.
+func next(res *sip.Response, err error) bool {
+	if err != nil {
+		return errors.Is(err, sipnet.ErrTimeout) || errors.Is(err, sipnet.ErrTransport)
+	}
+	return res.StatusCode == 503
+}
+
+// nextInvite makes the INVITE of the next attempt: the first as it is.
+func (c *Call) nextInvite(body []byte, auth *credentials) *sip.Request {
+	req := c.request.Clone()
+	c.mu.Lock()
+	req.CSeq().SeqNo = c.dialog.localSeq
+	c.dialog.localSeq++
+	c.mu.Unlock()
+	setSDP(req, body)
+	auth.sign(req)
+	return req
+}
+
+// expect makes the answers of all branches find their INVITE.
+func (k *socket) expect(c *Call, req *sip.Request) *dialling {
+	d := &dialling{call: c, invite: req, others: map[string]*Call{}, preview: map[string][]byte{}}
+	id := c.key.callID + "\x00" + c.key.local
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if old := k.dials[id]; old != nil {
+		old.forget.Stop()
+	}
+	d.forget = time.AfterFunc(defaultRingTime+forkLife, func() { k.forget(id, d) })
+	k.dials[id] = d
+	return d
+}
+
+func (k *socket) forget(id string, d *dialling) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dials[id] == d {
+		delete(k.dials, id)
+	}
+}
+
+// attempt sends one INVITE and waits for its final response. When ctx ends it
+// is cancelled, and a 2xx that comes all the same is acknowledged and ended in
+// the background.
+func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, d *dialling, progress func(*sip.Response)) (*sip.Response, error) {
+	tx, err := c.sock.ep.Request(ctx, req, to)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.remote, c.flow, c.dialog.flow = to.Addr, tx.Flow(), tx.Flow()
+	c.mu.Unlock()
+	for {
+		select {
+		case res, ok := <-tx.Responses():
+			switch {
+			case !ok:
+				return nil, tx.Err()
+			case res.StatusCode >= 200:
+				d.forget.Reset(forkLife)
+				return res, nil
+			}
+			d.note(res)
+			if progress != nil && res.StatusCode > 100 {
+				_ = contain(c.log, func() error { progress(res); return nil })
+			}
+		case <-ctx.Done():
+			cause := context.Cause(ctx)
+			tx.Cancel(reason("SIP", 487, cancelText(cause)))
+			c.srv.spawn(func() { d.late(tx) })
+			return nil, cause
+		}
+	}
+}
+
+func cancelText(cause error) string {
+	var e *EndError
+	if errors.As(cause, &e) && e.Reason != "" {
+		return e.Reason
+	}
+	if errors.Is(cause, ErrRingTime) {
+		return "not answered in time"
+	}
+	return "given up"
+}
+
+// note keeps the session description of a provisional response: some peers
+// leave it out of the 2xx.
+func (d *dialling) note(res *sip.Response) {
+	body, err := sdpOf(res)
+	if err != nil || body == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if tag := tagOf(res.To().Params); len(d.preview) < maxForks {
+		d.preview[tag] = body
+	}
+}
+
+// late waits for the end of an INVITE that was cancelled.
+func (d *dialling) late(tx *sipnet.ClientTx) {
+	for res := range tx.Responses() {
+		if res.StatusCode >= 200 && res.StatusCode < 300 {
+			d.fork(res)
+		}
+	}
+	d.forget.Reset(forkLife)
+}
+
+// fork ends the dialog of a 2xx that nobody waits for: of another branch, or
+// after a CANCEL (RFC 3261 section 13.2.2.4).
+func (d *dialling) fork(res *sip.Response) {
+	tag := tagOf(res.To().Params)
+	d.mu.Lock()
+	if tag == d.branch && d.branch != "" {
+		d.mu.Unlock()
+		d.call.acknowledge(res) // our own, after its end
+		return
+	}
+	c := d.others[tag]
+	known := c != nil
+	if !known && len(d.others) < maxForks {
+		c = d.call.sibling(res)
+		d.others[tag] = c
+	}
+	d.mu.Unlock()
+	switch {
+	case c == nil: // more than any proxy forks to
+	case known:
+		c.acknowledge(res)
+	default:
+		c.confirmAnswer(d.invite)
+		c.hang(ending{protocol: "SIP", cause: 487, text: "answered elsewhere or given up"})
+	}
+}
+
+// sibling makes the dialog of a 2xx that is to end at once.
+func (c *Call) sibling(res *sip.Response) *Call {
+	key := c.key
+	key.remote = tagOf(res.To().Params)
+	s := c.trunk.newCall(c.request, key, c.number)
+	c.mu.Lock()
+	s.dialog, s.remote, s.flow = c.dialog, c.remote, c.flow
+	c.mu.Unlock()
+	s.dialog.answered(res)
+	s.phase = answered
+	c.sock.enter(key, s)
+	return s
+}
+
+// established takes a 2xx: the dialog begins, the ACK goes out, the Negotiator
+// gets the answer.
+func (c *Call) established(res *sip.Response, d *dialling, invite *sip.Request) error {
+	tag := tagOf(res.To().Params)
+	c.mu.Lock()
+	if c.phase == ended { // the server closes
+		c.mu.Unlock()
+		d.fork(res)
+		return c.Err()
+	}
+	c.phase, c.answeredAt = answered, time.Now()
+	c.dialog.answered(res)
+	c.key.remote = tag
+	c.session.take(c, res)
+	c.mu.Unlock()
+	d.mu.Lock()
+	d.branch = tag
+	preview := d.preview[tag]
+	d.mu.Unlock()
+	c.sock.enter(c.key, c)
+	c.confirmAnswer(invite)
+	if len(res.Body()) == 0 && preview != nil {
+		setSDP(res, preview)
+	}
+	err := c.takeAnswer(res)
+	c.yield(nil)
+	if err != nil {
+		c.hang(ending{protocol: "SIP", cause: refusalOf(err).code, text: err.Error(), err: err})
+		return fmt.Errorf("trunk: answer: %w", err)
+	}
+	return nil
+}
+
+// giveUp ends a call that was not answered.
+func (c *Call) giveUp(err error) {
+	e := &EndError{Err: err}
+	var status *StatusError
+	if errors.As(err, &status) {
+		e = &EndError{ByPeer: true, Code: status.Code, Reason: status.Warning, Err: err}
+	}
+	if c.end(e) {
+		c.release()
+	}
+}

@@ -1,0 +1,188 @@
+package trunk
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/netip"
+	"sync"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/trunkcast/trunkcast/internal/sipnet"
+	"github.com/trunkcast/trunkcast/listener"
+)
+
+// socket is one local address and port, which trunks may share: its endpoint
+// and the dialogs on it.
+type socket struct {
+	srv    *Server
+	listen netip.AddrPort
+	trunks []*Trunk
+	ep     *sipnet.Endpoint
+
+	mu      sync.Mutex
+	dialogs map[dialogKey]*Call
+	dials   map[string]*dialling // INVITEs of ours that begin a dialog, by Call-ID and tag
+}
+
+// start opens the ports.
+func (k *socket) start(ctx context.Context) error {
+	first := k.trunks[0]
+	k.ep = &sipnet.Endpoint{
+		Listen: k.listen, Listener: k.srv.Listener, Logger: k.srv.log,
+		Admit: k.admit, OnRequest: k.request, OnResponse: k.response,
+	}
+	if k.srv.Listener != nil {
+		k.ep.TrunkOf = k.trunkOf
+	}
+	for _, t := range k.trunks {
+		if t.cfg.TLSCert == "" {
+			continue
+		}
+		cert, err := tls.LoadX509KeyPair(t.cfg.TLSCert, t.cfg.TLSKey)
+		if err != nil {
+			return &ConfigError{Trunk: t.cfg.Name, Err: err}
+		}
+		k.ep.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		k.ep.TLSListen = netip.AddrPortFrom(k.listen.Addr(), uint16(t.cfg.TLSPort))
+		first = t
+		break
+	}
+	err := k.ep.Start(k.srv.ctx)
+	var l *sipnet.ListenError
+	if errors.As(err, &l) {
+		return &ListenError{Trunk: first.cfg.Name, Transport: l.Transport, Addr: l.Addr, Err: l.Err}
+	}
+	if err != nil {
+		return err
+	}
+	k.srv.log.Info("listening", "trunk", first.cfg.Name, "local_addr", k.ep.Addr())
+	k.srv.spawn(k.watch)
+	return nil
+}
+
+// watch ends the server when a socket fails: half a server is worse than one
+// that its supervisor starts anew.
+func (k *socket) watch() {
+	select {
+	case <-k.ep.Done():
+		if k.srv.ctx.Err() == nil {
+			k.srv.stop(k.ep.Err())
+		}
+	case <-k.srv.ctx.Done():
+	}
+}
+
+// stop ends the socket and does not wait.
+func (k *socket) stop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.dialogs)
+	for _, d := range k.dials {
+		d.forget.Stop()
+	}
+	clear(k.dials)
+}
+
+// admit is the door for addresses: those of the trunks come in.
+func (k *socket) admit(remote netip.AddrPort, _ string) sipnet.Verdict {
+	verdict := sipnet.Refuse
+	for _, t := range k.trunks {
+		if _, known := t.knows(remote.Addr()); known {
+			return sipnet.Accept
+		}
+		if t.cfg.Strangers == "silent" {
+			verdict = sipnet.Silent
+		}
+	}
+	return verdict
+}
+
+// trunkOf names the trunk of a message for the listener.
+func (k *socket) trunkOf(m *listener.Message) string {
+	if t := k.trunkFor(m.Remote, m.Request); t != nil {
+		return t.cfg.Name
+	}
+	return ""
+}
+
+// trunkFor finds the trunk of a peer: by its address; of several trunks with
+// the same PBX by its port, and then by who is called: the user each has
+// registered.
+func (k *socket) trunkFor(remote netip.AddrPort, req *sip.Request) *Trunk {
+	var found, allowed []*Trunk
+	for _, t := range k.trunks {
+		switch proxy, known := t.knows(remote.Addr()); {
+		case proxy:
+			found = append(found, t)
+		case known:
+			allowed = append(allowed, t)
+		}
+	}
+	if len(found) == 0 {
+		found = allowed
+	}
+	if len(found) < 2 {
+		return firstOf(found)
+	}
+	if same := having(found, func(t *Trunk) bool { return t.hasProxy(remote) }); len(same) > 0 {
+		found = same
+	}
+	if req == nil {
+		return found[0]
+	}
+	for _, user := range []string{userOf(req.Recipient), userOf(req.To().Address)} {
+		if same := having(found, func(t *Trunk) bool { return t.user() == user }); len(same) > 0 {
+			return same[0]
+		}
+	}
+	return found[0]
+}
+
+func firstOf(list []*Trunk) *Trunk {
+	if len(list) == 0 {
+		return nil
+	}
+	return list[0]
+}
+
+func having(list []*Trunk, f func(*Trunk) bool) []*Trunk {
+	var found []*Trunk
+	for _, t := range list {
+		if f(t) {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+func (t *Trunk) hasProxy(a netip.AddrPort) bool {
+	for _, p := range t.proxies() {
+		if p == a {
+			return true
+		}
+	}
+	return false
+}
+
+// enter makes the requests of a dialog find their call.
+func (k *socket) enter(key dialogKey, c *Call) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dialogs[key] = c
+}
+
+func (k *socket) leave(key dialogKey, c *Call) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dialogs[key] == c {
+		delete(k.dialogs, key)
+	}
+}
+
+func (k *socket) find(key dialogKey) *Call {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.dialogs[key]
+}

@@ -1,0 +1,265 @@
+// Package trunktest is the far side of a trunk for tests: a [Peer] is a raw
+// user agent on loopback that sends what it is told, right or wrong, and shows
+// what comes back; a [Leg] is one dialog of it; a [Negotiator] stands for the
+// media of a call.
+//
+//	p := trunktest.NewPeer(t, "udp")
+//	leg := p.Invite(server, "001201234", trunktest.Offer)
+//	leg.Expect("INVITE", 200)
+//	leg.ACK("")
+//	leg.Request("BYE", "", "")
+//	leg.Expect("BYE", 200)
+//
+// Nothing is sent by itself: no retransmissions, no ACK, no answer.
+package trunktest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Patience bounds each wait of a Peer, generously, for loaded machines.
+const Patience = 15 * time.Second
+
+// Offer is a session description to call with.
+const Offer = "v=0\r\no=peer 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n"
+
+// Peer is a raw user agent on a port of loopback, over UDP or TCP. Its methods
+// end the test when something that must come does not.
+type Peer struct {
+	t         testing.TB
+	transport string
+	addr      netip.AddrPort
+	udp       *net.UDPConn
+	tcp       net.Listener
+	in        chan *Message
+
+	mu    sync.Mutex
+	conns map[netip.AddrPort]net.Conn // by remote address
+	kept  []*Message                  // that came and nobody has asked for yet
+}
+
+// NewPeer opens a port until the test ends.
+func NewPeer(t testing.TB, transport string) *Peer {
+	t.Helper()
+	p := &Peer{t: t, transport: transport, in: make(chan *Message, 4096), conns: map[netip.AddrPort]net.Conn{}}
+	var err error
+	if transport == "tcp" {
+		if p.tcp, err = net.Listen("tcp4", "127.0.0.1:0"); err == nil {
+			p.addr = netip.MustParseAddrPort(p.tcp.Addr().String())
+			go p.accept()
+		}
+	} else {
+		if p.udp, err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err == nil {
+			p.addr = netip.MustParseAddrPort(p.udp.LocalAddr().String())
+			go p.receive()
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// Addr is where the Peer listens.
+func (p *Peer) Addr() netip.AddrPort { return p.addr }
+
+// Close closes the port and all connections.
+func (p *Peer) Close() {
+	if p.udp != nil {
+		p.udp.Close()
+	}
+	if p.tcp != nil {
+		p.tcp.Close()
+	}
+	p.CloseConns()
+}
+
+// CloseConns closes the connections that are open.
+func (p *Peer) CloseConns() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for a, c := range p.conns {
+		c.Close()
+		delete(p.conns, a)
+	}
+}
+
+func (p *Peer) receive() {
+	b := make([]byte, 65536)
+	for {
+		n, from, err := p.udp.ReadFromUDPAddrPort(b)
+		if err != nil {
+			return
+		}
+		if m := parse(string(b[:n])); m != nil {
+			m.From = from
+			p.in <- m
+		}
+	}
+}
+
+func (p *Peer) accept() {
+	for {
+		c, err := p.tcp.Accept()
+		if err != nil {
+			return
+		}
+		p.keep(c)
+	}
+}
+
+func (p *Peer) keep(c net.Conn) netip.AddrPort {
+	at := netip.MustParseAddrPort(c.RemoteAddr().String())
+	p.mu.Lock()
+	p.conns[at] = c
+	p.mu.Unlock()
+	go p.readConn(c, at)
+	return at
+}
+
+func (p *Peer) readConn(c net.Conn, at netip.AddrPort) {
+	r := bufio.NewReader(c)
+	for {
+		var head strings.Builder
+		for !strings.HasSuffix(head.String(), "\r\n\r\n") {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if head.Len() == 0 && line == "\r\n" {
+				continue
+			}
+			head.WriteString(line)
+		}
+		m := parse(head.String())
+		if m == nil {
+			return
+		}
+		n, _ := strconv.Atoi(m.Header("Content-Length"))
+		body := make([]byte, n)
+		if _, err := io.ReadFull(r, body); err != nil {
+			return
+		}
+		m.Body, m.From = string(body), at
+		p.in <- m
+	}
+}
+
+// Send sends text as it is. Over TCP it takes the connection to that address,
+// or makes one.
+func (p *Peer) Send(to netip.AddrPort, text string) {
+	p.t.Helper()
+	if p.udp != nil {
+		if _, err := p.udp.WriteToUDPAddrPort([]byte(text), to); err != nil {
+			p.t.Fatal(err)
+		}
+		return
+	}
+	p.mu.Lock()
+	c := p.conns[to]
+	p.mu.Unlock()
+	if c == nil {
+		var err error
+		if c, err = net.Dial("tcp4", to.String()); err != nil {
+			p.t.Fatal(err)
+		}
+		p.keep(c)
+	}
+	if _, err := io.WriteString(c, text); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// Next waits for a message of which f is true; the others are kept for later.
+func (p *Peer) Next(what string, f func(*Message) bool) *Message {
+	p.t.Helper()
+	if m := p.Try(Patience, f); m != nil {
+		return m
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list strings.Builder
+	for _, m := range p.kept {
+		list.WriteString("\n  " + m.Line + "  CSeq " + m.Header("CSeq"))
+	}
+	p.t.Fatalf("%s: nothing came in %v; other messages:%s", what, Patience, list.String())
+	return nil
+}
+
+// Try is Next without an end of the test: nil if nothing comes in d.
+func (p *Peer) Try(d time.Duration, f func(*Message) bool) *Message {
+	p.mu.Lock()
+	for i, m := range p.kept {
+		if f(m) {
+			p.kept = append(p.kept[:i], p.kept[i+1:]...)
+			p.mu.Unlock()
+			return m
+		}
+	}
+	p.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case m := <-p.in:
+			if f(m) {
+				return m
+			}
+			p.mu.Lock()
+			p.kept = append(p.kept, m)
+			p.mu.Unlock()
+		case <-timer.C:
+			return nil
+		}
+	}
+}
+
+// Request waits for a request of that method.
+func (p *Peer) Request(method string) *Message {
+	p.t.Helper()
+	return p.Next("a "+method, func(m *Message) bool { return m.Method == method })
+}
+
+// Response sends a response to a request. A To without a tag gets tag; extra
+// are header lines with their ends. A retransmission gets it by another call.
+func (p *Peer) Response(req *Message, code int, tag, extra, body string) {
+	p.t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "SIP/2.0 %d Test\r\n", code)
+	for _, name := range []string{"Via", "Record-Route", "From", "To", "Call-ID", "CSeq"} {
+		for _, v := range req.Headers(name) {
+			if name == "To" && tag != "" && !strings.Contains(v, "tag=") {
+				v += ";tag=" + tag
+			}
+			b.WriteString(name + ": " + v + "\r\n")
+		}
+	}
+	b.WriteString(extra)
+	writeBody(&b, body)
+	p.Send(req.From, b.String())
+}
+
+// Contact is the value of the Peer's Contact.
+func (p *Peer) Contact() string {
+	if p.transport == "tcp" {
+		return fmt.Sprintf("<sip:peer@%s;transport=tcp>", p.addr)
+	}
+	return fmt.Sprintf("<sip:peer@%s>", p.addr)
+}
+
+func writeBody(b *strings.Builder, body string) {
+	if body != "" && !strings.Contains(strings.ToLower(b.String()), "content-type:") {
+		b.WriteString("Content-Type: application/sdp\r\n")
+	}
+	fmt.Fprintf(b, "Content-Length: %d\r\n\r\n%s", len(body), body)
+}

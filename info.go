@@ -2,6 +2,7 @@ package trunkcast
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -17,21 +18,53 @@ import (
 const pictureFastUpdate = `<?xml version="1.0" encoding="utf-8"?>` + "\r\n" +
 	`<media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive></media_control>` + "\r\n"
 
-const mediaControlType = "application/media_control+xml"
+const (
+	mediaControlType = "application/media_control+xml"
+	dtmfRelayType    = "application/dtmf-relay"
+
+	defaultDigit = 160 * time.Millisecond
+)
 
 // requestKeyFrameBySIP is the last step of the ladder: for callers that know
 // neither PLI nor FIR, or do not heed them.
 func (s *Session) requestKeyFrameBySIP(ctx context.Context) error {
+	return s.sendInfo(ctx, mediaControlType, pictureFastUpdate)
+}
+
+// sendInfo sends an INFO (RFC 6086) within the call. A refusal is a
+// *trunk.StatusError.
+func (s *Session) sendInfo(ctx context.Context, contentType, body string) error {
 	req := sip.NewRequest(sip.INFO, sip.Uri{})
-	ct := sip.ContentTypeHeader(mediaControlType)
+	ct := sip.ContentTypeHeader(contentType)
 	req.AppendHeader(&ct)
-	req.SetBody([]byte(pictureFastUpdate))
+	req.SetBody([]byte(body))
 	res, err := s.call.Do(ctx, req)
 	if err != nil {
 		return err
 	}
 	if res.StatusCode >= 300 {
 		return &trunk.StatusError{Code: res.StatusCode, Reason: res.Reason}
+	}
+	return nil
+}
+
+// SendDTMFByInfo sends digits by SIP INFO (application/dtmf-relay), one
+// request each, for callers who take no telephone-event. duration is of each
+// digit, 0 means 160 ms. It returns when the last one was answered.
+func (s *Session) SendDTMFByInfo(ctx context.Context, digits string, duration time.Duration) error {
+	if duration <= 0 {
+		duration = defaultDigit
+	}
+	for _, r := range digits {
+		if _, ok := parseDigit(string(r)); !ok {
+			return fmt.Errorf("trunkcast: %q is no DTMF digit", r)
+		}
+	}
+	for _, r := range strings.ToUpper(digits) {
+		body := fmt.Sprintf("Signal=%c\r\nDuration=%d\r\n", r, duration.Milliseconds())
+		if err := s.sendInfo(ctx, dtmfRelayType, body); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -44,7 +77,7 @@ func (s *Session) info(req *sip.Request) {
 	}
 	kind, _, _ := strings.Cut(strings.ToLower(ct.Value()), ";")
 	switch strings.TrimSpace(kind) {
-	case "application/dtmf-relay":
+	case dtmfRelayType:
 		if r, d, ok := parseDTMFRelay(string(req.Body())); ok {
 			s.digit(r, d)
 		}

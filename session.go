@@ -72,6 +72,25 @@ func (s *Session) Err() error {
 // Agreed is what was negotiated, nil before.
 func (s *Session) Agreed() *sdp.Agreed { return s.media.Agreed() }
 
+// Held tells that the caller wants nothing from us: the call is on hold.
+func (s *Session) Held() bool { return s.media.Held() }
+
+// Stats are the figures of a [Session].
+type Stats struct {
+	Media   rtpio.Stats
+	Stream  media.StreamStats
+	Outputs []OutputStats
+}
+
+// Stats returns the figures now.
+func (s *Session) Stats() Stats {
+	st := Stats{Media: s.media.Stats(), Stream: s.stream.Stats()}
+	for _, o := range s.Outputs() {
+		st.Outputs = append(st.Outputs, o.Stats())
+	}
+	return st
+}
+
 // Hangup ends the call, with why in a Reason header, and returns when the
 // caller has confirmed it or ctx is done. Done follows when the streams were
 // written out.

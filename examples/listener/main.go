@@ -1,0 +1,45 @@
+// Command listener is a gateway with a SIP message listener of one's own:
+// it completes the Request-URI of an INVITE by its missing port, bars a range
+// of numbers, and names the program in what it sends.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/trunkcast/trunkcast/gateway"
+	"github.com/trunkcast/trunkcast/listener"
+)
+
+type house struct{}
+
+func (house) ProcessMessage(_ context.Context, m *listener.Message) error {
+	switch {
+	case m.Direction == listener.Outgoing && m.Response != nil:
+		m.Response.RemoveHeader("Server")
+		m.Response.AppendHeader(sip.NewHeader("Server", "house-gateway"))
+	case m.Direction == listener.Incoming && m.Request != nil && m.Request.Method == sip.INVITE:
+		if strings.HasPrefix(m.Request.Recipient.User, "0900") {
+			return listener.Refuse(403, "Premium numbers are barred")
+		}
+	}
+	return nil
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := gateway.Run(ctx, gateway.Config{}, gateway.Options{
+		Listeners: []listener.SipMessageListener{listener.AddPort{}, house{}},
+		Logger:    slog.Default(),
+	})
+	if err != nil {
+		slog.Error("gateway", "error", err)
+		os.Exit(1)
+	}
+}

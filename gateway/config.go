@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/trunkcast/trunkcast/internal/yamlfile"
+	"github.com/trunkcast/trunkcast/trunk"
+)
+
+// The addresses without a configuration. Both are on loopback: nothing is
+// asked for a password there.
+const (
+	DefaultSIPListen  = "127.0.0.1:40000"
+	DefaultRTMPListen = "127.0.0.1:1935"
+	// DefaultURL is where the default trunk publishes.
+	defaultApplication = "live"
+)
+
+// Config is what a gateway does. The zero value works.
+type Config struct {
+	// Trunks are the trunks. Default: one on SIPListen, which takes calls from
+	// this host only and publishes to the embedded RTMP server.
+	Trunks []trunk.Config
+	// SIPListen is the address of the default trunk. Default 127.0.0.1:40000;
+	// port 0 lets the system choose.
+	SIPListen string
+	// RTMPListen is the address of the embedded RTMP server, "off" for none.
+	// Default 127.0.0.1:1935; port 0 lets the system choose.
+	RTMPListen string
+	// PublishKey and PlayKey, if set, are asked by the embedded RTMP server as
+	// "key" in the query of the stream's name. Calls need none.
+	PublishKey, PlayKey trunk.Secret
+	// RTMPCert and RTMPKey are PEM files; with both the embedded server speaks
+	// RTMPS.
+	RTMPCert, RTMPKey string
+	// MaxCalls is the number of calls at once, all trunks together. Default
+	// 10000.
+	MaxCalls int
+	// ShutdownTimeout bounds the orderly end. Default 4 s.
+	ShutdownTimeout time.Duration
+	// LogLevel is "debug", "info" (default), "warn" or "error"; LogFormat
+	// "text" (default) or "json". They are for programs: Run uses
+	// Options.Logger.
+	LogLevel, LogFormat string
+}
+
+const defaultShutdownTimeout = 4 * time.Second
+
+// LoadConfig reads a gateway.yml. Its trunks are in a file of their own, named
+// by the key trunks, whose path is relative to that of the gateway.yml.
+// Errors name file, line and key.
+func LoadConfig(name string) (Config, error) {
+	var c Config
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return c, err
+	}
+	root, err := yamlfile.Parse(name, data)
+	if err != nil {
+		return c, err
+	}
+	trunks := ""
+	err = root.Fields(map[string]yamlfile.Setter{
+		"trunks":          yamlfile.String(&trunks),
+		"sipListen":       yamlfile.Parsed(&c.SIPListen, parseListen),
+		"rtmpListen":      yamlfile.Parsed(&c.RTMPListen, parseListenOrOff),
+		"rtmpPublishKey":  yamlfile.String(&c.PublishKey),
+		"rtmpPlayKey":     yamlfile.String(&c.PlayKey),
+		"rtmpCert":        yamlfile.String(&c.RTMPCert),
+		"rtmpKey":         yamlfile.String(&c.RTMPKey),
+		"maxCalls":        yamlfile.Int(&c.MaxCalls, 1, 1_000_000),
+		"shutdownTimeout": yamlfile.Duration(&c.ShutdownTimeout, 100*time.Millisecond, time.Hour),
+		"logLevel":        yamlfile.Enum(&c.LogLevel, "debug", "info", "warn", "error"),
+		"logFormat":       yamlfile.Enum(&c.LogFormat, "text", "json"),
+	})
+	if err != nil {
+		return c, err
+	}
+	if (c.RTMPCert == "") != (c.RTMPKey == "") {
+		return c, root.Errorf("rtmpCert and rtmpKey go together")
+	}
+	if trunks != "" {
+		if !filepath.IsAbs(trunks) {
+			trunks = filepath.Join(filepath.Dir(name), trunks)
+		}
+		c.Trunks, err = trunk.LoadConfig(trunks)
+	}
+	return c, err
+}
+
+func parseListen(s string) (string, error) {
+	if _, err := netip.ParseAddrPort(withHost(s)); err != nil {
+		return "", fmt.Errorf("%q is not an address such as 127.0.0.1:1935 or :1935", s)
+	}
+	return s, nil
+}
+
+func parseListenOrOff(s string) (string, error) {
+	if s == "off" {
+		return s, nil
+	}
+	return parseListen(s)
+}
+
+// withHost completes ":1935" to all addresses.
+func withHost(s string) string {
+	if strings.HasPrefix(s, ":") {
+		return "0.0.0.0" + s
+	}
+	return s
+}
+
+// withDefaults fills in what was not said, except the trunks.
+func (c Config) withDefaults() Config {
+	if c.SIPListen == "" {
+		c.SIPListen = DefaultSIPListen
+	}
+	if c.RTMPListen == "" {
+		c.RTMPListen = DefaultRTMPListen
+	}
+	if c.ShutdownTimeout <= 0 {
+		c.ShutdownTimeout = defaultShutdownTimeout
+	}
+	return c
+}
+
+// defaultTrunk takes calls from this host and publishes them at url.
+func defaultTrunk(listen, url string) (trunk.Config, error) {
+	addr, err := netip.ParseAddrPort(withHost(listen))
+	if err != nil {
+		return trunk.Config{}, fmt.Errorf("gateway: SIP address: %w", err)
+	}
+	register := false
+	return trunk.Config{
+		Name: "default", ListenAddress: addr.Addr().String(), LocalPort: int(addr.Port()),
+		ProxyIP: "127.0.0.1", Register: &register, URL: url,
+		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+	}, nil
+}

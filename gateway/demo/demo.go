@@ -1,0 +1,62 @@
+// Package demo shows a gateway at work without a PBX: a caller of its own
+// places a real SIP video call over the network stack.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/trunkcast/trunkcast"
+	"github.com/trunkcast/trunkcast/gateway"
+)
+
+// Run runs a gateway on its default trunk and a [Caller] that calls it until
+// ctx ends, and prints to out what to open when the call is up.
+func Run(ctx context.Context, cfg gateway.Config, opts gateway.Options, out io.Writer) error {
+	if len(cfg.Trunks) > 0 {
+		return errors.New("the demo calls the default trunk: it goes without trunks of your own")
+	}
+	if cfg.RTMPListen == "off" {
+		return errors.New("the demo needs the embedded RTMP server")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var failed error
+	ready, onEvent := opts.OnReady, opts.OnEvent
+	var g *gateway.Gateway
+	opts.OnReady = func(running *gateway.Gateway) {
+		g = running
+		if ready != nil {
+			ready(g)
+		}
+		caller := &Caller{To: g.Trunks.Trunk("default").Addr(), Logger: opts.Logger}
+		wg.Go(func() {
+			if failed = caller.Run(ctx); failed != nil {
+				cancel()
+			}
+		})
+	}
+	opts.OnEvent = func(e trunkcast.Event) {
+		if e.Type == trunkcast.CallAnswered {
+			announce(out, g, e.Session.Stream().Name)
+		}
+		if onEvent != nil {
+			onEvent(e)
+		}
+	}
+	err := gateway.Run(ctx, cfg, opts)
+	cancel()
+	wg.Wait()
+	return errors.Join(err, failed)
+}
+
+// announce prints how to see the call.
+func announce(out io.Writer, g *gateway.Gateway, stream string) {
+	url := g.URL("live/" + stream)
+	fmt.Fprintf(out, "\nA call is up. See and hear it (a flash and a beep each second):\n\n"+
+		"    ffplay %[1]s\n    vlc %[1]s\n\nCtrl-C hangs up and ends.\n", url)
+}

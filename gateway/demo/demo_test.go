@@ -1,0 +1,213 @@
+package demo_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/trunkcast/trunkcast/gateway"
+	"github.com/trunkcast/trunkcast/gateway/demo"
+	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/media/aac"
+	"github.com/trunkcast/trunkcast/rtmp"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// safeBuilder is a strings.Builder for several goroutines.
+type safeBuilder struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safeBuilder) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuilder) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// printedURL waits for the URL that the demo prints.
+func printedURL(t *testing.T, out *safeBuilder, ended <-chan error) string {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if _, rest, ok := strings.Cut(out.String(), "ffplay "); ok {
+			url, _, _ := strings.Cut(rest, "\n")
+			return url
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("the demo ended: %v", err)
+		default:
+		}
+	}
+	t.Fatalf("no URL printed: %s", out.String())
+	return ""
+}
+
+// TestDemo is the main job with Go alone: a SIP video call over the network
+// stack becomes a stream of the embedded RTMP server.
+func TestDemo(t *testing.T) {
+	var out, log safeBuilder
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	begun := time.Now()
+	go func() {
+		ended <- demo.Run(ctx, gateway.Config{SIPListen: "127.0.0.1:0", RTMPListen: "127.0.0.1:0"},
+			gateway.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, &out)
+	}()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	url := printedURL(t, &out, ended)
+	if !strings.HasSuffix(url, "/live/rtmp_"+demo.DefaultNumber) {
+		t.Errorf("URL %s", url)
+	}
+	w := watch(t, url, 4*time.Second)
+	t.Logf("first picture %v after the start; %d pictures, %d audio frames, beeps at %v",
+		w.firstPicture.Sub(begun).Round(time.Millisecond), w.pictures, w.sounds, w.beeps)
+	w.check(t)
+	stopping := time.Now()
+	cancel()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("end: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the demo does not end")
+	}
+	t.Logf("ended in %v", time.Since(stopping).Round(time.Millisecond))
+}
+
+// watched is what a player got.
+type watched struct {
+	firstPicture     time.Time
+	pictures, sounds int
+	width, height    int
+	firstIsKey       bool
+	backwards        int
+	channels, rate   int
+	beeps            []time.Duration
+}
+
+// watch plays a stream for a while and listens for beeps.
+func watch(t *testing.T, url string, length time.Duration) *watched {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	player := &rtmp.Player{URL: url}
+	defer player.Close()
+	w := &watched{}
+	var ear ear
+	var last [2]time.Duration
+	for {
+		f, err := player.ReadFrame(ctx)
+		if err != nil {
+			t.Fatalf("player: %v", err)
+		}
+		kind := 0
+		if f.Track.Codec.Video() {
+			kind = 1
+			if w.pictures++; w.pictures == 1 {
+				w.firstPicture, w.firstIsKey = time.Now(), f.Key
+				w.width, w.height = f.Track.Width, f.Track.Height
+			}
+		} else {
+			w.sounds++
+			w.rate, w.channels = f.Track.ClockRate, f.Track.Channels
+			ear.hear(t, f)
+		}
+		if f.DTS < last[kind] {
+			w.backwards++
+		}
+		last[kind] = f.DTS
+		if w.pictures > 0 && time.Since(w.firstPicture) > length {
+			w.beeps = ear.beeps
+			return w
+		}
+	}
+}
+
+func (w *watched) check(t *testing.T) {
+	t.Helper()
+	if w.width != 640 || w.height != 360 || !w.firstIsKey {
+		t.Errorf("video %dx%d, first is key: %v", w.width, w.height, w.firstIsKey)
+	}
+	if w.rate != 48000 || w.channels != 1 {
+		t.Errorf("audio at %d Hz, %d channels", w.rate, w.channels)
+	}
+	if w.backwards > 0 {
+		t.Errorf("%d times went back", w.backwards)
+	}
+	if len(w.beeps) < 3 {
+		t.Fatalf("%d beeps: %v", len(w.beeps), w.beeps)
+	}
+	for i := 1; i < len(w.beeps); i++ {
+		if d := w.beeps[i] - w.beeps[i-1]; (d - time.Second).Abs() > 30*time.Millisecond {
+			t.Errorf("%v between two beeps", d)
+		}
+	}
+}
+
+// ear finds the starts of beeps in AAC.
+type ear struct {
+	dec   media.AudioDecoder
+	loud  bool
+	beeps []time.Duration
+}
+
+func (e *ear) hear(t *testing.T, f *media.Frame) {
+	t.Helper()
+	if e.dec == nil {
+		var err error
+		if e.dec, err = (aac.Codec{}).NewDecoder(f.Track); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pcm, err := e.dec.Decode(nil, f.Data[0])
+	if err != nil {
+		t.Errorf("AAC at %v: %v", f.PTS, err)
+		return
+	}
+	const window = 240 // 5 ms
+	for i := 0; i+window <= len(pcm); i += window {
+		var sum float64
+		for _, x := range pcm[i : i+window] {
+			sum += float64(x) * float64(x)
+		}
+		loud := math.Sqrt(sum/window) > 0.05
+		if loud && !e.loud {
+			at := f.PTS + time.Duration(i)*time.Second/48000
+			if n := len(e.beeps); n == 0 || at-e.beeps[n-1] > 500*time.Millisecond {
+				e.beeps = append(e.beeps, at)
+			}
+		}
+		e.loud = loud
+	}
+}
+
+func TestDemoRefusals(t *testing.T) {
+	for name, cfg := range map[string]gateway.Config{
+		"without an RTMP server": {RTMPListen: "off"},
+	} {
+		if err := demo.Run(t.Context(), cfg, gateway.Options{}, io.Discard); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

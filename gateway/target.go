@@ -1,0 +1,77 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/trunkcast/trunkcast"
+	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/rtmp"
+)
+
+// URL is where an application of the embedded server is reached from this
+// host.
+func (g *Gateway) URL(application string) string {
+	if g.RTMPAddr == nil {
+		return ""
+	}
+	scheme := "rtmp"
+	if g.RTMP.TLS != nil {
+		scheme = "rtmps"
+	}
+	addr := g.RTMPAddr.(*net.TCPAddr).AddrPort()
+	if addr.Addr().IsUnspecified() {
+		addr = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), addr.Port())
+	}
+	return scheme + "://" + addr.String() + "/" + application
+}
+
+// openTarget publishes to the embedded server without a connection, and to
+// others over RTMP. A name that somebody publishes there from outside is tried
+// again by the publisher until it is free.
+func (g *Gateway) openTarget(t trunkcast.OpenTarget) (media.Sink, error) {
+	app, embedded := g.embedded(t.URL)
+	if !embedded {
+		return g.Bridge.OpenPublisher(t)
+	}
+	sink, err := g.RTMP.Publish(app+"/"+t.StreamName, t.NeedKeyFrame)
+	if errors.Is(err, rtmp.ErrStreamBusy) {
+		return g.Bridge.OpenPublisher(t)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t.OnState != nil {
+		t.OnState(rtmp.Live, nil)
+	}
+	return sink, nil
+}
+
+// embedded tells whether a URL leads to the embedded server, and to which
+// application.
+func (g *Gateway) embedded(text string) (application string, ok bool) {
+	u, err := url.Parse(text)
+	if err != nil || g.RTMPAddr == nil || (u.Scheme == "rtmps") != (g.RTMP.TLS != nil) {
+		return "", false
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		port = map[string]int{"rtmp": 1935, "rtmps": 443}[u.Scheme]
+	}
+	own := g.RTMPAddr.(*net.TCPAddr).AddrPort()
+	if port != int(own.Port()) {
+		return "", false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	if u.Hostname() == "localhost" {
+		addr, err = netip.MustParseAddr("127.0.0.1"), nil
+	}
+	if err != nil || !(addr == own.Addr().Unmap() || addr.IsLoopback() && own.Addr().IsUnspecified()) {
+		return "", false
+	}
+	return strings.Trim(u.Path, "/"), true
+}

@@ -1,6 +1,7 @@
 package opus
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -13,27 +14,41 @@ import (
 // decoders holds unused ones, by channels less one.
 var decoders [2]sync.Pool
 
+// engine is the codec.
+type engine interface {
+	Decode(data []byte, pcm []float32) (int, error)
+	DecodeWithFEC(data []byte, pcm []float32, fec bool) (int, error)
+	Reset()
+}
+
 type decoder struct {
-	codec    *gopus.Decoder // nil once closed
+	codec    engine // nil once closed
 	channels int
 	last     int // samples of the last packet, for those that do not say
 }
 
 func newDecoder(channels int) (media.AudioDecoder, error) {
 	d := &decoder{channels: channels, last: frameSize}
-	if c, ok := decoders[channels-1].Get().(*gopus.Decoder); ok {
-		c.Reset()
+	if c, ok := decoders[channels-1].Get().(engine); ok {
 		d.codec = c
 		return d, nil
 	}
+	if err := d.renew(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// renew gives d a new codec.
+func (d *decoder) renew() error {
 	c, err := gopus.NewDecoder(gopus.DecoderConfig{
-		SampleRate: rate, Channels: channels, MaxPacketSamples: maxSamples, MaxPacketBytes: maxPacket,
+		SampleRate: rate, Channels: d.channels, MaxPacketSamples: maxSamples, MaxPacketBytes: maxPacket,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("opus: new decoder: %w", err)
+		return fmt.Errorf("opus: new decoder: %w", err)
 	}
 	d.codec = c
-	return d, nil
+	return nil
 }
 
 func (d *decoder) SampleRate() int { return rate }
@@ -59,12 +74,55 @@ func (d *decoder) Decode(pcm []float32, data []byte) ([]float32, error) {
 	}
 	from, room := len(pcm), samples*d.channels
 	pcm = slices.Grow(pcm, room)
-	n, err := d.codec.Decode(data, pcm[from:from+room])
+	n, err := d.run(data, pcm[from:from+room], false)
 	if err != nil {
-		return pcm, fmt.Errorf("%w: %w", ErrFrame, err)
+		return pcm, err
 	}
 	d.last = samples
-	return pcm[:from+min(n, samples)*d.channels], nil
+	return pcm[:from+n], nil
+}
+
+// run decodes a packet, or the spare copy in it, into pcm, and returns how many
+// samples of all channels that are. What comes from the network must not end
+// the program or ruin the calls after it, whatever the codec makes of it: a
+// panic of it is an error, and samples stay within full scale.
+func (d *decoder) run(data []byte, pcm []float32, spare bool) (n int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			n, err = 0, errors.Join(fmt.Errorf("%w: the codec failed: %v", ErrFrame, p), d.renew())
+		}
+	}()
+	if spare {
+		n, err = d.codec.DecodeWithFEC(data, pcm, true)
+	} else {
+		n, err = d.codec.Decode(data, pcm)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrFrame, err)
+	}
+	n = max(0, min(n*d.channels, len(pcm)))
+	if !limit(pcm[:n]) {
+		d.codec.Reset()
+		return 0, fmt.Errorf("%w: it decodes to what is no sound", ErrFrame)
+	}
+	return n, nil
+}
+
+// limit clips to full scale, which damaged packets can exceed a thousandfold.
+// It returns false if there is something that is no number.
+func limit(pcm []float32) bool {
+	for i, s := range pcm {
+		switch {
+		case s >= -1 && s <= 1:
+		case s > 1:
+			pcm[i] = 1
+		case s < -1:
+			pcm[i] = -1
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // Conceal uses the copy of the last lost frame in next, if there is one, and
@@ -87,10 +145,9 @@ func (d *decoder) Conceal(pcm []float32, samples int, next []byte) []float32 {
 	pcm = d.extend(pcm, samples-spare)
 	if spare > 0 {
 		at := len(pcm)
-		n, err := d.codec.DecodeWithFEC(next, pcm[at:at+spare*d.channels], true)
-		if err == nil {
-			pcm = pcm[:at+min(n, spare)*d.channels]
-		}
+		// After an error there are no samples.
+		n, _ := d.run(next, pcm[at:at+spare*d.channels], true)
+		pcm = pcm[:at+n]
 	}
 	return silence(pcm, samples*d.channels-(len(pcm)-from))
 }
@@ -104,13 +161,13 @@ func (d *decoder) extend(pcm []float32, samples int) []float32 {
 		at := len(pcm)
 		ask := min((samples+unit-1)/unit*unit, frameSize)
 		pcm = slices.Grow(pcm, ask*d.channels)
-		n, err := d.codec.Decode(nil, pcm[at:at+ask*d.channels])
-		if err != nil || n <= 0 {
+		n, err := d.run(nil, pcm[at:at+ask*d.channels], false)
+		if err != nil || n == 0 {
 			return pcm
 		}
-		n = min(n, ask, samples)
-		pcm = pcm[:at+n*d.channels]
-		samples -= n
+		n = min(n, samples*d.channels)
+		pcm = pcm[:at+n]
+		samples -= n / d.channels
 	}
 	return pcm
 }
@@ -129,6 +186,7 @@ func silence(pcm []float32, n int) []float32 {
 // Close keeps the codec for another decoder.
 func (d *decoder) Close() {
 	if d.codec != nil {
+		d.codec.Reset()
 		decoders[d.channels-1].Put(d.codec)
 		d.codec = nil
 	}

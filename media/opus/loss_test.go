@@ -2,6 +2,7 @@ package opus
 
 import (
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/thesyncim/gopus"
@@ -209,6 +210,62 @@ func TestBadPackets(t *testing.T) {
 		}
 		if pcm, err = d.Decode(pcm, good[2]); err != nil || len(pcm) != 1+frameSize {
 			t.Errorf("after %s: %d samples, %v", name, len(pcm)-1, err)
+		}
+	}
+}
+
+// broken is a codec with all the faults that one can have.
+type broken struct {
+	engine
+	fault func(pcm []float32) (int, error)
+}
+
+func (b broken) Decode(_ []byte, pcm []float32) (int, error)                { return b.fault(pcm) }
+func (b broken) DecodeWithFEC(_ []byte, pcm []float32, _ bool) (int, error) { return b.fault(pcm) }
+func (b broken) Reset()                                                     {}
+
+// TestBrokenCodec: a fault of the codec is an error, or silence in a gap.
+func TestBrokenCodec(t *testing.T) {
+	t.Parallel()
+	good := encodeAll(t, Codec{Loss: 20}, 1, media.EncoderOptions{}, plctest.Voice(rate, 0.2))
+	nan := float32(math.NaN())
+	for name, fault := range map[string]func([]float32) (int, error){
+		"panic":      func([]float32) (int, error) { panic("index out of range") },
+		"no numbers": func(pcm []float32) (int, error) { pcm[7] = nan; return len(pcm), nil },
+		"error":      func([]float32) (int, error) { return 5, gopus.ErrInvalidPacket },
+	} {
+		fresh := func() *decoder {
+			d, err := newDecoder(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.(*decoder).codec = broken{fault: fault}
+			return d.(*decoder)
+		}
+		d := fresh()
+		if pcm, err := d.Decode([]float32{7}, good[3]); !errors.Is(err, ErrFrame) || len(pcm) != 1 {
+			t.Errorf("%s: %d samples, %v", name, len(pcm)-1, err)
+		}
+		if name == "panic" {
+			if pcm, err := d.Decode(nil, good[4]); err != nil || len(pcm) != frameSize {
+				t.Errorf("after a %s: %d samples, %v", name, len(pcm), err)
+			}
+		}
+		d = fresh()
+		pcm := d.Conceal(nil, 3*frameSize, good[5])
+		if len(pcm) != 3*frameSize {
+			t.Errorf("%s in a gap: %d samples", name, len(pcm))
+		}
+		for _, s := range pcm {
+			if !(s >= -1 && s <= 1) {
+				t.Fatalf("%s in a gap: sample %g", name, s)
+			}
+		}
+	}
+	for count, want := range map[int]int{-3: 0, 0: 0, 1 << 30: frameSize} {
+		d := &decoder{channels: 1, codec: broken{fault: func([]float32) (int, error) { return count, nil }}}
+		if pcm, err := d.Decode(nil, good[3]); err != nil || len(pcm) != want {
+			t.Errorf("a codec that says %d samples: %d, %v", count, len(pcm), err)
 		}
 	}
 }

@@ -4,7 +4,9 @@ package peertest
 
 import (
 	"fmt"
+	"image"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,8 +19,9 @@ type Baresip struct {
 	Folder  string // configuration; recordings land here
 	Addr    string // host:port of its SIP, for calls without a proxy
 
-	t    testing.TB
-	ctrl *baresipControl
+	t     testing.TB
+	ctrl  *baresipControl
+	shots int
 }
 
 // BaresipOptions chooses what the softphone sends.
@@ -29,9 +32,10 @@ type BaresipOptions struct {
 	Transport string   // "udp" (default) or "tcp"
 	Codecs    []string // of audio, for example "opus/48000/2", "PCMA/8000", "G722/16000"; default Opus
 	Video     string   // file without sound for the camera; empty: no video
-	Audio     string   // WAV file for the microphone: mono, 48 kHz
+	Audio     string   // WAV file for the microphone: mono, 48 kHz; default a minute of silence
 	// AutoAnswer takes every call at once.
 	AutoAnswer bool
+	MaxCalls   int // at once, default 4
 	// NoWait returns before the registrar has answered, which may then be
 	// looked at by Wait("REGISTER_OK") or Wait("REGISTER_FAIL").
 	NoWait bool
@@ -55,6 +59,9 @@ func (o BaresipOptions) withDefaults() BaresipOptions {
 	if len(o.Codecs) == 0 {
 		o.Codecs = []string{"opus/48000/2"}
 	}
+	if o.MaxCalls == 0 {
+		o.MaxCalls = 4
+	}
 	return o
 }
 
@@ -63,8 +70,10 @@ poll_method epoll
 sip_listen 127.0.0.1:${SIP}
 net_interface 127.0.0.1
 call_local_timeout 30
+call_max_calls ${CALLS}
 audio_source aufile,${AUDIO}
-audio_player aufile,${DIR}/heard.wav
+audio_player none,none
+snd_path ${DIR}
 audio_alert aufile,/dev/null
 audio_level no
 ausrc_srate 48000
@@ -87,8 +96,8 @@ ctrl_tcp_listen 127.0.0.1:${CTRL}
 ${EXTRA}
 `
 
-// baresipRTPPorts are enough for two calls of two streams.
-const baresipRTPPorts = 8
+// baresipRTPPorts are those of a call: RTP and RTCP of sound and picture.
+const baresipRTPPorts = 4
 
 // baresipCodecs are the modules of the audio codecs.
 var baresipCodecs = map[string]string{"opus": "opus.so", "PCMA": "g711.so", "PCMU": "g711.so", "G722": "g722.so"}
@@ -99,16 +108,19 @@ func StartBaresip(t testing.TB, o BaresipOptions) *Baresip {
 	t.Helper()
 	o = o.withDefaults()
 	b := &Baresip{t: t, Folder: t.TempDir()}
+	if o.Audio == "" { // without a source it takes no call
+		o.Audio = silence(t, b.Folder, time.Minute)
+	}
 	// It listens for TLS on the port after that of SIP, whatever it is told.
-	sip, ctrl, rtp := Ports(t, 2), Port(t), Ports(t, baresipRTPPorts)
+	sip, ctrl, rtp := Ports(t, 2), Port(t), Ports(t, o.MaxCalls*baresipRTPPorts)
 	b.Addr = fmt.Sprintf("127.0.0.1:%d", sip)
 	video := ""
 	if o.Video != "" {
 		video = "avformat," + o.Video
 	}
 	write(t, b.Folder, "config", expand(baresipConfig,
-		"SIP", strconv.Itoa(sip), "AUDIO", o.Audio, "DIR", b.Folder, "VSOURCE", video,
-		"RTPLO", strconv.Itoa(rtp), "RTPHI", strconv.Itoa(rtp+baresipRTPPorts-1), "MODULES", o.modules(t),
+		"SIP", strconv.Itoa(sip), "CALLS", strconv.Itoa(o.MaxCalls), "AUDIO", o.Audio, "DIR", b.Folder, "VSOURCE", video,
+		"RTPLO", strconv.Itoa(rtp), "RTPHI", strconv.Itoa(rtp+o.MaxCalls*baresipRTPPorts-1), "MODULES", o.modules(t),
 		"CTRL", strconv.Itoa(ctrl), "EXTRA", o.Config))
 	write(t, b.Folder, "accounts", "")
 	write(t, b.Folder, "contacts", "")
@@ -131,7 +143,7 @@ func StartBaresip(t testing.TB, o BaresipOptions) *Baresip {
 // modules returns the lines of the configuration that load them.
 func (o BaresipOptions) modules(t testing.TB) string {
 	t.Helper()
-	names := append([]string{"aufile.so"}, o.Modules...)
+	names := append([]string{"aufile.so", "sndfile.so"}, o.Modules...)
 	for _, c := range o.Codecs {
 		name, _, _ := strings.Cut(c, "/")
 		module, ok := baresipCodecs[name]
@@ -203,12 +215,43 @@ func (b *Baresip) Hangup() {
 	b.Do("hangup", "")
 }
 
-// Heard is the WAV file of what baresip played, "" if it played nothing. It
-// is complete when the call has ended.
+// Answer takes the call that rings.
+func (b *Baresip) Answer() {
+	b.t.Helper()
+	b.ctrl.wait(30*time.Second, "CALL_INCOMING")
+	b.Do("accept", "")
+	b.ctrl.wait(30*time.Second, "CALL_ESTABLISHED")
+}
+
+// SendDTMF presses keys in the call, each for a moment.
+func (b *Baresip) SendDTMF(keys string) {
+	b.t.Helper()
+	for _, k := range keys {
+		b.Do("sndcode", string(k))
+		time.Sleep(250 * time.Millisecond) // a key down longer than the 160 ms that some want
+	}
+}
+
+// Seen returns the next picture that comes from the other side. It needs
+// Video.
+func (b *Baresip) Seen() image.Image {
+	b.t.Helper()
+	b.shots++
+	file := filepath.Join(b.Folder, fmt.Sprintf("seen%d.png", b.shots))
+	b.Do("snapshot_recv", file)
+	Eventually(b.t, 15*time.Second, "baresip has seen a picture", func() bool {
+		// It says so once the file is whole.
+		return strings.Contains(b.Process.Output(), "png: wrote "+file)
+	})
+	return readPNG(b.t, file)
+}
+
+// Heard is the WAV file of the sound that came in the last call, "" if there
+// was none. It is complete when the call has ended.
 func (b *Baresip) Heard() string {
-	matches, err := filepath.Glob(filepath.Join(b.Folder, "*heard*.wav"))
+	matches, err := filepath.Glob(filepath.Join(b.Folder, "dump-*-dec.wav"))
 	if err != nil || len(matches) == 0 {
 		return ""
 	}
-	return matches[0]
+	return slices.Max(matches) // their names are dates
 }

@@ -121,7 +121,7 @@ func Watch(t testing.TB, url string, length time.Duration) *Measured {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "watched.flv")
 	_, errs, err := Run(t, length+30*time.Second, "ffmpeg", "-v", "error", "-nostdin", "-y", "-rw_timeout", "15000000",
-		"-i", url, "-t", fmt.Sprintf("%.3f", length.Seconds()), "-c", "copy", file)
+		"-i", url, "-t", seconds(length), "-c", "copy", file)
 	if err != nil {
 		t.Fatalf("watch %s: %v\n%s", url, err, errs)
 	}
@@ -207,6 +207,20 @@ func (m *Measured) probe(t testing.TB) {
 	m.AudioSeconds = last[audio] - first[audio]
 }
 
+// seconds is a time as ffmpeg's options take it.
+func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 3, 64) }
+
+// number reads the number at the start of text; "-inf" and what is none are
+// minus infinity.
+func number(text string) float64 {
+	field, _, _ := strings.Cut(strings.TrimSpace(text), " ")
+	v, err := strconv.ParseFloat(field, 64)
+	if err != nil || math.IsNaN(v) {
+		return math.Inf(-1)
+	}
+	return v
+}
+
 // sample is a value at a time of the file.
 type sample struct {
 	at    time.Duration
@@ -226,14 +240,9 @@ func levels(t testing.TB, file, stream, filter, key string) []sample {
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)
 		if _, rest, ok := strings.Cut(line, "pts_time:"); ok {
-			seconds, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			at = time.Duration(seconds * float64(time.Second))
+			at = time.Duration(number(rest) * float64(time.Second))
 		} else if value, ok := strings.CutPrefix(line, key+"="); ok {
-			v, err := strconv.ParseFloat(value, 64)
-			if err != nil || math.IsNaN(v) {
-				v = math.Inf(-1)
-			}
-			all = append(all, sample{at, v})
+			all = append(all, sample{at, number(value)})
 		}
 	}
 	return all

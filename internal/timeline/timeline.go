@@ -39,6 +39,7 @@ func (tl *Timeline) Add(rate int, master bool, after *Track) *Track {
 	t := &Track{tl: tl, rate: int64(max(rate, 1)), master: master}
 	if i := slices.Index(tl.tracks, after); i >= 0 {
 		t.floor = after.end()
+		t.usual, t.usualAt, t.settled = after.usual, after.usualAt, after.settled
 		tl.tracks[i] = t
 	} else {
 		tl.tracks = append(tl.tracks, t)

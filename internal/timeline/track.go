@@ -15,8 +15,10 @@ const (
 	jumpBack  = time.Second
 	// behind is how far packets may come after their time, for behindFor,
 	// before the timestamps are taken to have stood still.
-	behind    = 300 * time.Millisecond
+	behind    = 600 * time.Millisecond
 	behindFor = time.Second
+	// maxStall is how late a packet may be to count for the jitter buffer.
+	maxStall = 2 * time.Second
 	// maxSpan is the longest distance from one frame to the next that is
 	// kept between what a new clock follows and its first frame.
 	maxSpan = 100 * time.Millisecond
@@ -36,6 +38,9 @@ type Track struct {
 	span    time.Duration // from one frame to the next
 	floor   time.Duration // lowest PTS to come after a jump
 	transit window        // arrival less RTP time
+	usual   time.Duration // lag, when it was last plausible
+	usualAt time.Duration
+	settled bool // usual is known
 
 	behindSince time.Duration
 	isBehind    bool
@@ -79,7 +84,7 @@ func (t *Track) Arrive(rtp uint32, now time.Duration) {
 		return
 	}
 	v := now - t.media(t.unwrap(rtp))
-	if low, _, ok := t.transit.get(now); ok && (v < low-jumpAhead || v > low+2*time.Second) {
+	if excess := v - t.offset - t.usual; excess < -jumpAhead || excess > maxStall {
 		return
 	}
 	t.transit.add(now, v)
@@ -113,25 +118,40 @@ func (t *Track) Map(rtp uint32, arrival time.Duration) time.Duration {
 		t.span = min(at-t.high, maxSpan)
 		t.high = at
 	}
-	if lag, ok := t.lag(arrival); ok && t.tl.leader(t, arrival) == nil {
-		t.tl.lag = lag
-	}
+	t.settle(arrival)
 	return at + t.offset
 }
 
-// place puts RTP time at where its arrival tells.
+// settle takes note of the lag while the packets are as they should be.
+func (t *Track) settle(now time.Duration) {
+	lag, ok := t.lag(now)
+	if !ok || t.isBehind {
+		return
+	}
+	t.usual, t.usualAt = lag, now
+	if t.tl.leader(t, now) == nil {
+		t.tl.lag = lag
+	}
+}
+
+// place puts RTP time at where its arrival tells: as far behind it as this
+// track, or the one before it, was lately, else as the other tracks are.
 func (t *Track) place(at, arrival time.Duration, known bool) {
 	pts := time.Duration(0)
 	if known {
-		pts = max(arrival-t.tl.lagAt(t, arrival), t.floor, 0)
-	} else {
-		t.tl.lag = arrival
+		lag := t.usual
+		if !t.settled || arrival-t.usualAt > buckets*bucket {
+			lag = t.tl.lagAt(t, arrival)
+		}
+		pts = max(arrival-lag, t.floor, 0)
 	}
 	t.offset = pts - at
 	t.high = at
 	t.isBehind = false
 	t.transit.reset()
 	t.transit.add(arrival, arrival-at)
+	t.settled = true
+	t.settle(arrival)
 	t.reports = reports{}
 	for _, o := range t.tl.tracks {
 		o.forgetBias()
@@ -144,11 +164,7 @@ func (t *Track) jumped(at, step, arrival time.Duration) bool {
 	if step < -jumpBack {
 		return true
 	}
-	lag, ok := t.lag(arrival)
-	if !ok {
-		lag = t.tl.lagAt(t, arrival)
-	}
-	switch excess := arrival - at - t.offset - lag; {
+	switch excess := arrival - at - t.offset - t.usual; {
 	case excess < -jumpAhead:
 		return true
 	case excess <= behind:

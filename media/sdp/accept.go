@@ -31,9 +31,7 @@ func (o *Offered) acceptLine(answer *Description, i int) *Line {
 	m := answer.Media[i]
 	l := newLine(answer, i)
 	l.Kind, l.Proto, l.own = own.kind, own.proto, own
-	for _, pt := range payloadTypes(m) {
-		l.own.used.add(pt)
-	}
+	l.own.inherit(m, nil, i)
 	if l.Reason = o.answered(l, answer, m); l.Reason != ReasonNone {
 		l.own.active, l.Crypto = false, nil
 		return l

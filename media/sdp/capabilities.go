@@ -36,8 +36,8 @@ type Capabilities struct {
 type MediaCapabilities struct {
 	// Off refuses this kind.
 	Off bool
-	// Codecs in order of preference. Default: Opus, G.722, PCMA, PCMU; H.264,
-	// H.265.
+	// Codecs in order of preference. Default: Opus, G.722, then PCMA and PCMU
+	// in the order of the offer; H.264, H.265.
 	Codecs []Codec
 	// Direction is the widest direction that we agree to, or offer. Default:
 	// that of the template, else sendrecv. Set, it replaces the template's.
@@ -54,11 +54,17 @@ type MediaCapabilities struct {
 type Codec struct {
 	Codec media.Codec
 	// FMTP is the text of an a=fmtp line behind its payload type. Default:
-	// "stereo=0;useinbandfec=1" for Opus, for H.264 the profile and mode of
-	// the peer, "profile-level-id=42E01F;packetization-mode=1" in offers.
+	// "stereo=0;useinbandfec=1" for Opus, for H.264 profile, level and mode of
+	// the peer; "profile-level-id=42E01F" in offers. Answers always have the
+	// profile and the mode of the offer, and no higher level than it, unless
+	// it says level-asymmetry-allowed=1. Our offers have packetization
+	// mode 1, then mode 0 under its own payload type, for phones that know
+	// nothing else; mode 0 alone if it is named here.
 	FMTP string
 	// PayloadType in our own offers; 0 lets the package choose.
 	PayloadType uint8
+
+	equal bool // as good as the one before: the offer's order decides
 }
 
 // SRTPPolicy tells what to do about encrypted media.

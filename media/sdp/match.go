@@ -19,7 +19,13 @@ func Match(caps *Capabilities, prev *Agreed, offer *Description) (*Agreed, error
 		m.lines[i].Reason = m.refusal(m.lines[i])
 	}
 	a.Lines = m.lines
-	if m.chooseLines() || prev != nil && allDisabled(m.lines) {
+	usable := m.chooseLines()
+	for _, l := range m.lines {
+		if !l.Accepted {
+			l.Crypto = nil
+		}
+	}
+	if usable || prev != nil && allDisabled(m.lines) {
 		return a, nil
 	}
 	return nil, notAcceptable(offer, m.lines)
@@ -37,7 +43,7 @@ type matcher struct {
 func (m *matcher) refusal(l *Line) Reason {
 	media := m.offer.Media[l.Index]
 	l.own = refusedLine(media, l.Kind)
-	l.own.used = usedOf(media, m.prev, l.Index)
+	l.own.inherit(media, m.prev, l.Index)
 	t := transportOf(l.Proto)
 	switch {
 	case media.Port == 0:
@@ -153,6 +159,7 @@ func (m *matcher) answer(l *Line, picks []pick, offered []Format) {
 	}
 	l.Send = newPayloadMap(send)
 	l.Recv = newPayloadMap(withRest(send, offered))
+	own.remember(stated(offered))
 	own.active, own.direction, own.mux = true, l.Direction, l.Mux
 	own.ptime = m.caps.ptime(l)
 	_, own.rsize = m.offer.Media[l.Index].Attribute("rtcp-rsize")

@@ -102,11 +102,11 @@ func (o *Offered) offerKind(k Kind) {
 	}
 	l := &o.own[kept]
 	if !l.active {
-		l.proto, l.suite, l.mux, l.rsize, l.list = "RTP/AVP", "", !o.caps.NoMux, false, nil
+		l.proto, l.suite, l.mux, l.rsize, l.list, l.content = "RTP/AVP", "", !o.caps.NoMux, false, nil, ""
 	}
 	o.secure(l)
 	l.active = true
-	l.list = o.caps.fullList(k, l.list, l.used)
+	l.list = o.caps.fullList(l)
 	if k == Video {
 		l.feedback = Feedback{NACK: true, PLI: true, FIR: true, TMMBR: true}.less(o.caps.FeedbackOff).lines("*")
 	}
@@ -155,6 +155,7 @@ func (o *Offered) finish() {
 		l.direction = o.caps.direction(l.kind)
 		l.tag = max(l.tag, 1)
 		l.formats = nil
+		l.remember(l.list)
 		for _, f := range l.list {
 			l.used.add(f.pt)
 			l.formats = append(l.formats, strconv.Itoa(int(f.pt)))
@@ -166,15 +167,15 @@ func (o *Offered) finish() {
 
 // numbering gives out payload types of one line.
 type numbering struct {
-	before []ownFormat // what the line has now
-	used   payloadSet  // not to be given another meaning
-	list   []ownFormat
+	known []ownFormat // what numbers stood for before
+	used  payloadSet  // not to be given another meaning
+	list  []ownFormat
 }
 
 // fullList is all that we can do, then what was agreed beyond it.
-func (c *Capabilities) fullList(k Kind, before []ownFormat, used payloadSet) []ownFormat {
-	n := numbering{before: before, used: used}
-	wished, others := c.codecs(k)
+func (c *Capabilities) fullList(l *ownLine) []ownFormat {
+	n := numbering{known: l.known, used: l.used}
+	wished, others := c.codecs(l.kind)
 	var have []media.Codec
 	for _, codecs := range [][]Codec{wished, others} {
 		for _, w := range codecs {
@@ -186,11 +187,11 @@ func (c *Capabilities) fullList(k Kind, before []ownFormat, used payloadSet) []o
 			have = append(have, w.Codec)
 		}
 	}
-	if k == Audio {
+	if l.kind == Audio {
 		c.addEvents(&n)
 	}
-	for _, f := range before {
-		if !slices.ContainsFunc(n.list, func(x ownFormat) bool { return x.pt == f.pt }) {
+	for _, f := range l.list {
+		if !n.taken(f.pt) {
 			n.list = append(n.list, f)
 		}
 	}
@@ -219,7 +220,8 @@ var encodings = map[media.Codec]ownFormat{
 }
 
 // addCodec adds a wish. H.264 is offered in mode 1 and, for phones that know
-// nothing else, in mode 0, unless the wishes are explicit.
+// nothing else, in mode 0; unless it is wished for in several ways, or in mode
+// 0 only.
 func (n *numbering) addCodec(w Codec, wishes int) {
 	f, ok := encodings[w.Codec]
 	if !ok {
@@ -260,9 +262,9 @@ func withMode(fmtp string, mode int) string {
 
 // add numbers a format: as before, as wished, by its default, or freely.
 func (n *numbering) add(f ownFormat, wish uint8) {
-	for _, b := range n.before {
-		if sameFormat(b, f) {
-			f.pt = b.pt
+	for _, k := range n.known {
+		if sameFormat(k, f) && !n.taken(k.pt) {
+			f.pt = k.pt
 			n.put(f)
 			return
 		}
@@ -288,10 +290,14 @@ func (n *numbering) put(f ownFormat) {
 	n.list = append(n.list, f)
 }
 
+func (n *numbering) taken(pt uint8) bool {
+	return slices.ContainsFunc(n.list, func(x ownFormat) bool { return x.pt == pt })
+}
+
 // free tells whether pt may stand for f: a static number always means the
 // same, others only once.
 func (n *numbering) free(pt uint8, f ownFormat) bool {
-	if slices.ContainsFunc(n.list, func(x ownFormat) bool { return x.pt == pt }) {
+	if n.taken(pt) {
 		return false
 	}
 	if meaning, static := staticTypes[pt]; static {
@@ -302,12 +308,20 @@ func (n *numbering) free(pt uint8, f ownFormat) bool {
 
 // sameFormat tells whether two of our formats mean the same encoding.
 func sameFormat(a, b ownFormat) bool {
-	if !strings.EqualFold(a.encoding, b.encoding) {
+	if encodingKey(a.encoding) != encodingKey(b.encoding) {
 		return false
 	}
 	mode, _ := modeStated(a.fmtp)
 	other, _ := modeStated(b.fmtp)
 	return mode == other
+}
+
+// encodingKey is name and clock rate: some peers write a channel count, some do
+// not.
+func encodingKey(encoding string) string {
+	name, rest, _ := strings.Cut(encoding, "/")
+	rate, _, _ := strings.Cut(rest, "/")
+	return strings.ToUpper(name + "/" + rate)
 }
 
 // addEvents adds telephone-event at the clock rates of the codecs.
@@ -317,8 +331,8 @@ func (c *Capabilities) addEvents(n *numbering) {
 	}
 	var wide, narrow bool
 	for _, f := range n.list {
-		wide = wide || strings.HasSuffix(f.encoding, "/48000/2")
-		narrow = narrow || strings.HasSuffix(f.encoding, "/8000")
+		wide = wide || strings.HasSuffix(encodingKey(f.encoding), "/48000")
+		narrow = narrow || strings.HasSuffix(encodingKey(f.encoding), "/8000")
 	}
 	var wish uint8
 	if t := c.Template.line(Audio); t != nil {

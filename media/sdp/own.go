@@ -1,6 +1,7 @@
 package sdp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,8 +29,31 @@ type ownLine struct {
 	tag       int         // of our a=crypto
 
 	// used are the payload types that this line had in the dialog, in SDPs of
-	// either side: they never change their meaning (RFC 3264 section 8.3.2).
-	used payloadSet
+	// either side, and known what those that we understand stand for: they
+	// never change their meaning (RFC 3264 section 8.3.2).
+	used  payloadSet
+	known []ownFormat
+}
+
+// remember adds payload types to l.known, 128 at most. The list is shared with
+// the agreements before: it is copied.
+func (l *ownLine) remember(list []ownFormat) {
+	known := slices.Clone(l.known)
+	for _, f := range list {
+		if !slices.ContainsFunc(known, func(k ownFormat) bool { return k.pt == f.pt }) {
+			known = append(known, f)
+		}
+	}
+	l.known = known
+}
+
+// stated are formats of a peer in the form of ours.
+func stated(list []Format) []ownFormat {
+	own := make([]ownFormat, len(list))
+	for i := range list {
+		own[i] = ownFormat{list[i].PayloadType, list[i].encoding, list[i].Params.String()}
+	}
+	return own
 }
 
 // ownFormat is one payload type with what we say about it.
@@ -62,15 +86,15 @@ func (s *payloadSet) has(pt uint8) bool { return s[pt>>6&1]&(1<<(pt&63)) != 0 }
 
 func (s *payloadSet) addAll(o payloadSet) { s[0], s[1] = s[0]|o[0], s[1]|o[1] }
 
-// usedOf are the payload types of m, and of the same line before.
-func usedOf(m *Media, prev *Agreed, index int) (s payloadSet) {
+// inherit takes over what the same line used before, and adds what m uses.
+func (l *ownLine) inherit(m *Media, prev *Agreed, index int) {
 	for _, pt := range payloadTypes(m) {
-		s.add(pt)
+		l.used.add(pt)
 	}
-	if prev != nil && index < len(prev.Lines) {
-		s.addAll(prev.Lines[index].own.used)
+	if prev != nil && index < len(prev.Lines) && prev.Lines[index].Kind == l.kind {
+		l.used.addAll(prev.Lines[index].own.used)
+		l.known = prev.Lines[index].own.known
 	}
-	return s
 }
 
 // refusedLine is the port 0 for an m-line of the peer.
@@ -189,6 +213,6 @@ func modeStated(fmtp string) (mode int, stated bool) {
 // defaultCodecs in order of preference. PCMA and PCMU are of equal quality:
 // which one needs no transcoding at the other side, its offer tells.
 var defaultCodecs = map[Kind][]Codec{
-	Audio: {{Codec: media.Opus}, {Codec: media.G722}, {Codec: media.PCMA}, {Codec: media.PCMU}},
+	Audio: {{Codec: media.Opus}, {Codec: media.G722}, {Codec: media.PCMA}, {Codec: media.PCMU, equal: true}},
 	Video: {{Codec: media.H264}, {Codec: media.H265}},
 }

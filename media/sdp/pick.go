@@ -71,9 +71,9 @@ type pick struct {
 // change; for video the best alone, since it goes out as it comes in.
 func (c *Capabilities) pickFormats(k Kind, offered []Format) []pick {
 	wished, others := c.codecs(k)
-	list := c.common(k, wished, offered)
+	list := c.common(wished, offered)
 	if len(list) == 0 {
-		list = c.common(k, others, offered)
+		list = c.common(others, offered)
 	}
 	if k == Video && len(list) > 1 {
 		list = list[:1]
@@ -81,18 +81,19 @@ func (c *Capabilities) pickFormats(k Kind, offered []Format) []pick {
 	return list
 }
 
-func (c *Capabilities) common(k Kind, wished []Codec, offered []Format) (list []pick) {
+// common are the formats for a list of wishes, each codec once.
+func (c *Capabilities) common(wished []Codec, offered []Format) (list []pick) {
 	for rank, w := range wished {
 		if slices.ContainsFunc(list, func(p pick) bool { return p.wish.Codec == w.Codec }) {
 			continue
 		}
 		if p, ok := best(wished, w.Codec, offered); ok {
 			p.rank = rank
+			if w.equal {
+				p.rank--
+			}
 			list = append(list, p)
 		}
-	}
-	if k == Audio && len(c.Audio.Codecs) == 0 && (c.Template.line(k) == nil || len(c.Template.Audio.Codecs) == 0) {
-		equalG711(list)
 	}
 	slices.SortStableFunc(list, func(a, b pick) int {
 		if a.rank == b.rank || c.OfferOrder {
@@ -101,15 +102,6 @@ func (c *Capabilities) common(k Kind, wished []Codec, offered []Format) (list []
 		return a.rank - b.rank
 	})
 	return list
-}
-
-// equalG711 gives PCMA and PCMU the same rank.
-func equalG711(list []pick) {
-	for i := range list {
-		if i > 0 && list[i].wish.Codec == media.PCMU && list[i-1].wish.Codec == media.PCMA {
-			list[i].rank = list[i-1].rank
-		}
-	}
 }
 
 // best returns the format of a codec that suits the wishes best; of equal ones

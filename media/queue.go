@@ -44,6 +44,7 @@ type queue struct {
 	from    time.Duration // audio before it is not wanted
 	waitKey bool          // video up to the next key frame is not wanted
 	late    bool          // waitKey because frames were lost
+	moved   bool          // the reader has taken a frame since then
 	told    time.Time     // when the last loss was reported
 
 	// With merge, audio comes from a transcoder and is put between the video
@@ -83,10 +84,13 @@ func (q *queue) push(f *Frame, size int, end time.Duration, now time.Time) (p pu
 		return p
 	}
 	if f.Track.Codec.Video() {
-		if p.needKey = q.waitKey && !f.Key; p.needKey {
+		if q.waitKey && !f.Key {
 			if q.late {
 				q.dropped++
 			}
+			// A reader that is stuck cannot use a key frame, which costs the
+			// others quality.
+			p.needKey = !q.late || q.moved
 			return p
 		}
 	} else if !q.wantsAudio(f, end, now) {
@@ -96,7 +100,6 @@ func (q *queue) push(f *Frame, size int, end time.Duration, now time.Time) (p pu
 	q.bytes += size
 	if q.over(now) {
 		p.behind = q.shed(now)
-		p.needKey = q.late
 	}
 	q.signal()
 	return p
@@ -198,7 +201,7 @@ func (q *queue) shedVideo(now time.Time) {
 		e := *q.slot(i)
 		*q.slot(i) = entry{}
 		if e.video() {
-			q.waitKey, q.late = true, true
+			q.waitKey, q.late, q.moved = true, true, false
 			q.bytes -= e.size
 		} else if q.bytes > q.maxBytes/2 && i < q.n-1 || now.Sub(e.at) > q.maxAge/2 {
 			q.bytes -= e.size
@@ -259,7 +262,7 @@ func (q *queue) take(now time.Time) (f *Frame, wait time.Duration, err error) {
 			return nil, wait, nil
 		}
 	}
-	q.started = true
+	q.started, q.moved = true, true
 	return q.remove(), 0, nil
 }
 

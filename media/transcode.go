@@ -2,6 +2,7 @@ package media
 
 import (
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/trunkcast/trunkcast/internal/resample"
@@ -20,8 +21,10 @@ const (
 	// maxOff is how far audio may be from its time until it is put right at
 	// once; before that it is steered, by some ppm.
 	maxOff = 40 * time.Millisecond
-	// steerOff is how far it must be, on average, to be steered.
-	steerOff = time.Millisecond
+	// steerOn is how far it must be, on average, to be steered, until it is
+	// within steerOff.
+	steerOn  = 3 * time.Millisecond
+	steerOff = 500 * time.Microsecond
 	// usualFrame is the length of a frame as long as none was decoded.
 	usualFrame = 20 * time.Millisecond
 )
@@ -135,7 +138,6 @@ func (t *transcoder) frame(f *Frame) {
 	data := f.Data[0]
 	at := f.PTS + t.shift
 	cut := t.align(&at, data)
-	t.filled = false
 	pcm, err := t.dec.Decode(t.pcm[:0], data)
 	if err != nil || len(pcm)/t.decCh > t.decRate { // a second in a frame is none
 		t.decodeFailed(err)
@@ -151,6 +153,7 @@ func (t *transcoder) frame(f *Frame) {
 	t.inEnd = at + span(int64(n), t.decRate)
 	skip := min(int(samples(cut, t.decRate)), n)
 	t.stats.Cut += span(int64(skip), t.decRate)
+	t.filled = n > 0 && skip == n
 	t.feed(pcm[skip*t.decCh:])
 }
 
@@ -219,16 +222,17 @@ func (t *transcoder) align(at *time.Duration, data []byte) (cut time.Duration) {
 	return max(-off, 0)
 }
 
-// steer follows a small distance between the clocks: 100 ppm for each
-// millisecond, so that it is gone in some tens of seconds and a clock skew of
-// 200 ppm holds it at 2 ms.
+// steer follows a small distance between the clocks. It corrects at the full
+// rate, 1 ms in a second, or not at all: half the work is saved in between,
+// and nobody hears a change of the pitch by less than two cents.
 func (t *transcoder) steer(off time.Duration) {
 	t.off += (float64(off) - t.off) / 16
-	ppm := 0.0
-	if t.off > float64(steerOff) || t.off < -float64(steerOff) {
-		ppm = t.off / float64(time.Millisecond) * 100
+	switch far := math.Abs(t.off); {
+	case far > float64(steerOn):
+		t.drift(math.Copysign(resample.MaxDrift, t.off))
+	case far < float64(steerOff):
+		t.drift(0)
 	}
-	t.drift(ppm)
 }
 
 // fill makes up audio for d before the frame next. A codec conceals a short

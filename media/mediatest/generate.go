@@ -24,6 +24,8 @@ import (
 
 // A Generator makes the frames of one track, one after the other.
 type Generator interface {
+	// Due is the DTS of the next frame.
+	Due() time.Duration
 	Next() *media.Frame
 }
 
@@ -51,6 +53,9 @@ type Video struct {
 
 // AskKey makes the next frame a key frame.
 func (v *Video) AskKey() { v.asked = true }
+
+// Due returns At.
+func (v *Video) Due() time.Duration { return v.At }
 
 // Next returns the next frame.
 func (v *Video) Next() *media.Frame {
@@ -99,10 +104,14 @@ type Audio struct {
 	// At is the time of the next frame.
 	At time.Duration
 
+	last  *media.Track
 	from  time.Duration // where the samples are counted from
 	count int
 	next  time.Duration
 }
+
+// Due returns At.
+func (a *Audio) Due() time.Duration { return a.At }
 
 // Next returns the next frame. The tone goes on where the last one ended; a
 // change of At in between is a change of the time only.
@@ -114,8 +123,8 @@ func (a *Audio) Next() *media.Frame {
 	if n <= 0 {
 		n = rate / 50
 	}
-	if a.At != a.next {
-		a.from, a.count = a.At, 0
+	if a.At != a.next || a.last != a.Track {
+		a.from, a.count, a.last = a.At, 0, a.Track
 	}
 	pcm := make([]float32, 0, n*a.Track.Channels)
 	for i := range n {
@@ -144,8 +153,8 @@ func orFloat(v, other float64) float64 {
 func Merge(end time.Duration, generators ...Generator) []*media.Frame {
 	var all []*media.Frame
 	for _, g := range generators {
-		for f := g.Next(); f.DTS < end; f = g.Next() {
-			all = append(all, f)
+		for g.Due() < end {
+			all = append(all, g.Next())
 		}
 	}
 	slices.SortStableFunc(all, func(x, y *media.Frame) int { return int(x.DTS - y.DTS) })

@@ -2,6 +2,7 @@ package sdp
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -83,6 +84,9 @@ func (l *Lines) add(text string) (why string) {
 		}
 	default:
 		return "allowed are b=, a=, i=, and at session level u=, e=, p="
+	}
+	if slices.ContainsFunc(to.information, func(s string) bool { return s[0] == typ }) {
+		return "there is a line of this type already" // many parsers take one only
 	}
 	to.information = append(to.information, string(typ)+"="+value)
 	return ""

@@ -120,16 +120,11 @@ func addressText(a netip.Addr) string {
 	}
 }
 
-// information writes the first line of a type: each may stand once but for e=
-// and p=, which may be repeated.
+// information writes the line of a type, if there is one.
 func (w *writer) information(typ byte, list []string) {
 	for _, s := range list {
-		if s[0] != typ {
-			continue
-		}
-		w.line(typ, "%s", s[2:])
-		if typ == 'i' || typ == 'u' {
-			return
+		if s[0] == typ {
+			w.line(typ, "%s", s[2:])
 		}
 	}
 }

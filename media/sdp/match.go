@@ -161,7 +161,7 @@ func (m *matcher) answer(l *Line, picks []pick, offered []Format) {
 	l.Recv = newPayloadMap(withRest(send, offered))
 	own.remember(stated(offered))
 	own.active, own.direction, own.mux = true, l.Direction, l.Mux
-	own.ptime = m.caps.ptime(l)
+	own.ptime = m.caps.ptime(l.Kind, l.PTime)
 	_, own.rsize = m.offer.Media[l.Index].Attribute("rtcp-rsize")
 	if isToken(l.Content) {
 		own.content = l.Content
@@ -203,10 +203,10 @@ const maxOffered = 300
 func notAcceptable(d *Description, lines []*Line) *NotAcceptableError {
 	e := &NotAcceptableError{}
 	var b strings.Builder
+	for _, l := range lines {
+		e.Reason = max(e.Reason, l.Reason)
+	}
 	for i, m := range d.Media {
-		if i < len(lines) {
-			e.Reason = max(e.Reason, lines[i].Reason)
-		}
 		if i > 0 {
 			b.WriteString(", ")
 		}

@@ -153,6 +153,7 @@ func (o *Offered) finish() {
 			continue
 		}
 		l.direction = o.caps.direction(l.kind)
+		l.ptime = o.caps.ptime(l.kind, l.ptime)
 		l.tag = max(l.tag, 1)
 		l.formats = nil
 		l.remember(l.list)
@@ -189,6 +190,9 @@ func (c *Capabilities) fullList(l *ownLine) []ownFormat {
 	}
 	if l.kind == Audio {
 		c.addEvents(&n)
+	}
+	if t := c.Template.line(l.kind); t != nil && t.noise {
+		n.add(ownFormat{13, staticTypes[13], ""}, 0)
 	}
 	for _, f := range l.list {
 		if !n.taken(f.pt) {

@@ -184,16 +184,16 @@ func (c *Capabilities) noise(k Kind, offered []Format) *Format {
 	return nil
 }
 
-// ptime is the packet time to ask for on an audio line.
-func (c *Capabilities) ptime(l *Line) time.Duration {
-	switch t := c.Template.line(l.Kind); {
-	case l.Kind != Audio:
+// ptime is the packet time to ask for on a line.
+func (c *Capabilities) ptime(k Kind, otherwise time.Duration) time.Duration {
+	switch t := c.Template.line(k); {
+	case k != Audio:
 		return 0
 	case c.Audio.PTime > 0:
 		return c.Audio.PTime
 	case t != nil && t.PTime > 0:
 		return t.PTime
 	default:
-		return l.PTime
+		return otherwise
 	}
 }

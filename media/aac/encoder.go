@@ -1,0 +1,228 @@
+package aac
+
+import (
+	"fmt"
+
+	"github.com/trunkcast/trunkcast/media"
+)
+
+// An encoder makes AAC-LC frames:
+//
+//	pcm -> history -> windows, MDCT -> what the ear allows -> M/S
+//	    -> scalefactors <-> quantizer, books  (noise level by the rate control)
+//	    -> raw_data_block
+//
+// One pass of the quantizer is enough for most frames, as the rate control
+// moves the noise level slowly and corrects it by what was spent.
+type encoder struct {
+	track *media.Track
+	// ahead is the number of samples looked ahead: lookAhead or 0.
+	ahead int
+	bands *bandTable
+	ear   *earModel
+	// The lines below the cut-off and the bands that hold them, for long and
+	// for short windows.
+	longLines, shortLines, longBands, shortBands int
+	// noise allows noise substitution.
+	noise bool
+
+	slopes      *slopes
+	long, short *mdct
+	block       [2 * frameSize]float32 // windowed
+	windows     [frameSize]float32     // lines of short windows, not yet in groups
+
+	layout   layout
+	attack   int // window with an attack in the current frame, or -1
+	stereo   stereoMask
+	channels []encoderChannel
+	rate     rateControl
+	writer   bitWriter
+}
+
+// An encoderChannel is what an encoder holds of each channel.
+type encoderChannel struct {
+	transient transient
+	// history ends with the newest samples; the current block begins with it.
+	history [2*frameSize + lookAhead]float32
+	lines   [frameSize]float32 // in coding order
+	power34 [frameSize]float32 // |lines|^(3/4)
+	quant   [frameSize]int16
+	bands   [maxBands]encoderBand
+	from    [maxBands][books]uint8 // book of the band before, for each book
+	path    scalePath
+}
+
+// An encoderBand is one scalefactor band of one group of windows.
+type encoderBand struct {
+	energy    float32 // sum of squared lines
+	spread    float32 // energy a line, with that of the neighbours that mask it
+	target    float32 // log2 of the noise at level 0
+	most      float32 // log2 of the most noise at any level
+	inaudible bool
+	noise     int // energy for noise substitution, 2 log2; -1: not allowed
+
+	roots      float32 // log2 of the sum of sqrt|line|
+	peak       float32 // largest |line|^(3/4), 0 to leave the band out
+	leastScale int     // below it, lines would be too large
+
+	scale int // scalefactor, -1 for a band of zeros
+	book  uint8
+	bits  [books]int32
+}
+
+// Track implements media.AudioEncoder.
+func (e *encoder) Track() *media.Track { return e.track }
+
+// FrameSize implements media.AudioEncoder.
+func (e *encoder) FrameSize() int { return frameSize }
+
+// Delay implements media.AudioEncoder: the overlap of the transform, and the
+// samples looked ahead.
+func (e *encoder) Delay() int { return frameSize + e.ahead }
+
+// Close implements media.AudioEncoder.
+func (e *encoder) Close() { encoders[len(e.channels)-1].Put(e) }
+
+// Encode implements media.AudioEncoder. Samples that are no numbers are taken
+// as silence, and those beyond four times full scale are cut off.
+func (e *encoder) Encode(dst []byte, pcm []float32) ([]byte, error) {
+	if len(pcm) != frameSize*len(e.channels) {
+		return dst, fmt.Errorf("aac: encode: %d samples: want %d for %d channel(s)",
+			len(pcm), frameSize*len(e.channels), len(e.channels))
+	}
+	next := e.load(pcm)
+	sequence, attack := nextSequence(e.layout.sequence, e.attack, next)
+	e.attack = next
+	if sequence == eightShort {
+		e.layout.setShort(e.bands.short, e.shortBands, attack)
+	} else {
+		e.layout.setLong(sequence, e.bands.long, e.longBands)
+	}
+	for i := range e.channels {
+		c := &e.channels[i]
+		e.transform(c)
+		c.analyse(&e.layout, e.ear.of(sequence))
+		if !e.noise {
+			c.forbidNoise(&e.layout)
+		}
+	}
+	e.chooseStereo()
+	for i := range e.channels {
+		e.channels[i].prepare(&e.layout)
+	}
+	e.spend()
+	return e.write(dst), nil
+}
+
+// load appends the samples to the history of each channel and returns the
+// first short window of the next frame with an attack in it, or -1.
+func (e *encoder) load(pcm []float32) int {
+	attack := -1
+	for i := range e.channels {
+		c := &e.channels[i]
+		history := c.history[:2*frameSize+e.ahead]
+		copy(history, history[frameSize:])
+		fresh := history[frameSize+e.ahead:]
+		deinterleave(fresh, pcm[i:], len(e.channels))
+		if e.ahead == 0 {
+			continue
+		}
+		c.transient.load(fresh)
+		if a := c.transient.attack(); a >= 0 && (attack < 0 || a < attack) {
+			attack = a
+		}
+	}
+	return attack
+}
+
+// deinterleave scales every step-th sample.
+func deinterleave(dst, pcm []float32, step int) {
+	for i := range dst {
+		v := pcm[i*step]
+		if !(v > -4 && v < 4) {
+			v = clean(v)
+		}
+		dst[i] = v * sampleScale
+	}
+}
+
+// clean makes a sample that is out of range harmless.
+func clean(v float32) float32 {
+	if v != v || v-v != 0 { // not a number, infinite
+		return 0
+	}
+	return max(-4, min(4, v))
+}
+
+// forbidNoise keeps the bands from being replaced by noise.
+func (c *encoderChannel) forbidNoise(l *layout) {
+	for b := range l.bands {
+		c.bands[b].noise = -1
+	}
+}
+
+// transform computes the lines of a channel below the cut-off.
+func (e *encoder) transform(c *encoderChannel) {
+	samples := c.history[:2*frameSize]
+	if e.layout.sequence == eightShort {
+		e.transformShort(c, samples)
+		return
+	}
+	e.windowLong(samples)
+	e.long.forward(e.block[:], c.lines[:])
+	clear(c.lines[e.longLines:])
+}
+
+// windowLong applies the long window of the sequence (4.6.11.3.3).
+func (e *encoder) windowLong(samples []float32) {
+	long, short := e.slopes.long[sineShape], e.slopes.short[sineShape]
+	rise, fall := e.block[:frameSize], e.block[frameSize:]
+	rising, falling := samples[:frameSize], samples[frameSize:]
+	if e.layout.sequence == longStop {
+		windowRise(rise, rising, short)
+	} else {
+		windowRise(rise, rising, long)
+	}
+	if e.layout.sequence == longStart {
+		windowFall(fall, falling, short)
+	} else {
+		windowFall(fall, falling, long)
+	}
+}
+
+// windowRise lets a half of a block rise by a slope in its middle: zero before
+// it, unchanged after it.
+func windowRise(dst, src, slope []float32) {
+	flat := (len(dst) - len(slope)) / 2
+	clear(dst[:flat])
+	d, s := dst[flat:flat+len(slope)], src[flat:flat+len(slope)]
+	for i, w := range slope {
+		d[i] = s[i] * w
+	}
+	copy(dst[flat+len(slope):], src[flat+len(slope):])
+}
+
+// windowFall is the mirror image of windowRise.
+func windowFall(dst, src, slope []float32) {
+	flat := (len(dst) - len(slope)) / 2
+	copy(dst[:flat], src)
+	d, s := dst[flat:flat+len(slope)], src[flat:flat+len(slope)]
+	for i := range d {
+		d[i] = s[i] * slope[len(slope)-1-i]
+	}
+	clear(dst[flat+len(slope):])
+}
+
+// transformShort computes eight short windows.
+func (e *encoder) transformShort(c *encoderChannel, samples []float32) {
+	slope, block := e.slopes.short[sineShape], e.block[:2*shortSize]
+	for w := range shortWindows {
+		from := samples[slopeStart+w*shortSize:]
+		windowRise(block[:shortSize], from[:shortSize], slope)
+		windowFall(block[shortSize:], from[shortSize:2*shortSize], slope)
+		lines := e.windows[w*shortSize : (w+1)*shortSize]
+		e.short.forward(block, lines)
+		clear(lines[e.shortLines:])
+	}
+	e.layout.interleave(c.lines[:], e.windows[:], e.bands.short)
+}

@@ -1,0 +1,84 @@
+package aac
+
+import "math"
+
+// analyse sets what the ear allows in each band of the channel: the target
+// noise (log2, to which the rate control adds its level), the most noise, and
+// the energy of noise that may stand for the band.
+func (c *encoderChannel) analyse(l *layout, ear []earBand) {
+	for g := range l.groups {
+		first := g * l.perGroup
+		bands := c.bands[first : first+l.perGroup]
+		for b := range bands {
+			lo, hi := l.offset[first+b], l.offset[first+b+1]
+			bands[b].energy = energy(c.lines[lo:hi])
+			bands[b].spread = bands[b].energy / float32(hi-lo)
+		}
+		spreadMask(bands, ear)
+		for b := range bands {
+			bands[b].allow(float32(l.width(first+b)), &ear[b])
+		}
+	}
+}
+
+func energy(lines []float32) float32 {
+	sum := float32(0)
+	for _, v := range lines {
+		sum += v * v
+	}
+	return sum
+}
+
+// spreadMask lets each band mask the ones around it.
+func spreadMask(bands []encoderBand, ear []earBand) {
+	for b := 1; b < len(bands); b++ {
+		bands[b].spread = max(bands[b].spread, bands[b-1].spread*ear[b].up)
+	}
+	for b := len(bands) - 2; b >= 0; b-- {
+		bands[b].spread = max(bands[b].spread, bands[b+1].spread*ear[b+1].down)
+	}
+}
+
+// allow sets the limits of a band of the given width in lines. Energies are of
+// squared lines, and 1 keeps the logarithms finite.
+func (band *encoderBand) allow(width float32, ear *earBand) {
+	logWidth := log2(width)
+	logEnergy := log2(band.energy/width+1e-3) + logWidth
+	band.target = maskExponent*log2(band.spread+1) + ear.tilt + logWidth
+	band.most = logEnergy + noiseLimit
+	band.inaudible = band.energy < ear.quiet
+	band.noise = -1
+	if ear.noisy && !band.inaudible {
+		band.noise = max(0, int(2*logEnergy+.5)) // 4.6.13: energy = 2^(noise/2)
+	}
+}
+
+// prepare computes what quantization needs of the lines as they are coded,
+// that is after M/S.
+func (c *encoderChannel) prepare(l *layout) {
+	for b := range l.bands {
+		band := &c.bands[b]
+		lo, hi := l.offset[b], l.offset[b+1]
+		lines, power34 := c.lines[lo:hi], c.power34[lo:hi]
+		roots, peak := float32(0), float32(0)
+		for i := 0; i < len(lines) && i < len(power34); i++ {
+			v := lines[i]
+			if v < 0 {
+				v = -v
+			}
+			root := float32(math.Sqrt(float64(v)))
+			roots += root
+			power := float32(math.Sqrt(float64(v * root)))
+			power34[i] = power
+			peak = max(peak, power)
+		}
+		if band.inaudible {
+			peak = 0
+		}
+		band.peak, band.roots = peak, log2(roots+1e-9)
+		// The quantized peak must stay below maxLine; the margin is for log2
+		// and for the rounding.
+		least := 100 + 16./3*(log2(peak+1e-9)-12.96)
+		band.leastScale = max(0, int(least+1.5))
+	}
+}

@@ -1,0 +1,104 @@
+package aac
+
+// The scalefactor of a band is the one whose quantization noise is what the
+// ear allows: the noise of the power-law quantizer of 4.6.1 is
+//
+//	log2 noise = 3/8 (scale - 100) + log2 sum sqrt|x| + log2(4/27)
+//
+// so that no search is needed. From there, each may move by reach steps to
+// make the differences between them, which are what is coded, cheaper. The
+// best path is Viterbi's.
+const (
+	reach = 3
+	paths = 2*reach + 1
+	// deviationCost is what a step away from the ideal costs, squared, in bits
+	// a line.
+	deviationCost = .0244
+	logNoise      = -2.7549 // log2(4/27)
+)
+
+// scalePath is the memory of chooseScales: for each coded band, where the best
+// path to each of its scalefactors comes from.
+type scalePath struct {
+	band [maxBands]int
+	from [maxBands][paths]int8
+}
+
+// chooseScales sets the scalefactors for a noise level (log2), -1 for the
+// bands that would be all zeros.
+func (c *encoderChannel) chooseScales(l *layout, level float32) {
+	var cost, next [paths]float32
+	coded, before := 0, 0
+	for b := range l.bands {
+		band := &c.bands[b]
+		ideal := band.idealScale(level)
+		middle := max(0, min(255, int(ideal+.5)))
+		middle = max(middle, band.leastScale)
+		if band.peak*stepSize[middle]+rounding < 1 {
+			band.scale = -1
+			continue
+		}
+		band.scale = middle
+		weight := deviationCost * float32(l.width(b))
+		c.path.band[coded] = b
+		for i := range next {
+			deviation := float32(middle+i-reach) - ideal
+			next[i] = weight * deviation * deviation
+			if coded > 0 {
+				best, from := cheapestStep(&cost, middle+i-before)
+				next[i] += best
+				c.path.from[coded][i] = from
+			}
+		}
+		cost, before = next, middle
+		coded++
+	}
+	c.tracePath(coded, &cost)
+}
+
+// cheapestStep finds the best way to a scalefactor that is offset above the
+// lowest path of the band before.
+func cheapestStep(cost *[paths]float32, offset int) (float32, int8) {
+	best, from := float32(unusable), 0
+	for j := range cost {
+		step := offset - j
+		if step < -maxStep || step > maxStep {
+			continue
+		}
+		if v := cost[j] + scaleCost[step+maxStep]; v < best {
+			best, from = v, j
+		}
+	}
+	return best, int8(from)
+}
+
+var scaleCost = makeScaleCost()
+
+func makeScaleCost() (t [2*maxStep + 1]float32) {
+	for i := range t {
+		t[i] = float32(scaleBook[i].length())
+	}
+	return t
+}
+
+// tracePath follows the best path back and moves the scalefactors onto it.
+func (c *encoderChannel) tracePath(coded int, cost *[paths]float32) {
+	at := 0
+	for i := range cost {
+		if cost[i] < cost[at] {
+			at = i
+		}
+	}
+	for n := coded - 1; n >= 0; n-- {
+		band := &c.bands[c.path.band[n]]
+		band.scale = max(band.leastScale, min(255, band.scale+at-reach))
+		at = int(c.path.from[n][at])
+	}
+}
+
+// idealScale is the scalefactor, with a fraction, that makes the noise at a
+// level.
+func (band *encoderBand) idealScale(level float32) float32 {
+	noise := min(band.target+level, band.most)
+	return 100 + 8./3*(noise-logNoise-band.roots)
+}

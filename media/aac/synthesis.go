@@ -1,0 +1,61 @@
+package aac
+
+// loudest bounds the samples that are taken for sound: 18 dB above full scale.
+const loudest = 8
+
+// synthesize turns lines into the samples c.out (4.6.11.3). It returns false,
+// and forgets the overlap, if they are out of any range.
+func (d *decoder) synthesize(c *decoderChannel, lines []float32, seq windowSequence, shape windowShape) bool {
+	if seq == eightShort {
+		d.blockOfShort(c, lines, shape)
+	} else {
+		d.blockOfLong(c, lines, seq, shape)
+	}
+	c.shape = shape
+	peak := float32(0)
+	first, overlap, out := d.block[:frameSize], c.overlap[:frameSize], c.out[:frameSize]
+	for i, v := range first {
+		v += overlap[i]
+		out[i] = v
+		peak = max(peak, v, -v)
+	}
+	copy(overlap, d.block[frameSize:])
+	if peak < loudest { // false for NaN
+		return true
+	}
+	clear(overlap)
+	return false
+}
+
+// blockOfLong computes the windowed samples of a long window.
+func (d *decoder) blockOfLong(c *decoderChannel, lines []float32, seq windowSequence, shape windowShape) {
+	d.long.inverse(lines, d.block[:], 1./(2*frameSize*sampleScale))
+	rise, fall := d.block[:frameSize], d.block[frameSize:]
+	if seq == longStop {
+		windowRise(rise, rise, d.slopes.short[c.shape])
+	} else {
+		windowRise(rise, rise, d.slopes.long[c.shape])
+	}
+	if seq == longStart {
+		windowFall(fall, fall, d.slopes.short[shape])
+	} else {
+		windowFall(fall, fall, d.slopes.long[shape])
+	}
+}
+
+// blockOfShort computes the sum of eight short windows.
+func (d *decoder) blockOfShort(c *decoderChannel, lines []float32, shape windowShape) {
+	clear(d.block[:])
+	var samples [2 * shortSize]float32
+	rising, falling := d.slopes.short[c.shape], d.slopes.short[shape]
+	for w := range shortWindows {
+		d.short.inverse(lines[w*shortSize:(w+1)*shortSize], samples[:], 1./(2*shortSize*sampleScale))
+		windowRise(samples[:shortSize], samples[:shortSize], rising)
+		windowFall(samples[shortSize:], samples[shortSize:], falling)
+		sum := d.block[slopeStart+w*shortSize:][:2*shortSize]
+		for i, v := range samples {
+			sum[i] += v
+		}
+		rising = d.slopes.short[shape]
+	}
+}

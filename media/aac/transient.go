@@ -1,0 +1,78 @@
+package aac
+
+const (
+	// lookAhead is how many samples past the frame an attack is looked for:
+	// to the end of the slope of the next frame's last short window.
+	lookAhead = 576
+	// A frame's short windows begin slopeStart samples into it, one every 128
+	// samples; the last slope ends at sub-block 8.
+	slopeStart = 448
+	// attackRatio is the growth of energy, from one sub-block to the next,
+	// that makes an attack.
+	attackRatio = 8
+	// attackFloor is the least energy of an attack's sub-block.
+	attackFloor = 128 * 2000
+	// earlier is the number of sub-blocks that are compared with.
+	earlier = 4
+)
+
+// A transient detector looks for attacks, which want short windows, as the
+// noise of a long one would be heard before them. It compares the energies of
+// the signal's differences in sub-blocks of 128 samples. These lie on the same
+// grid as the short windows of the frame after the current one: index earlier+j
+// is where window j begins and window j-1 ends.
+type transient struct {
+	energy [earlier + shortWindows + 1]float32
+	last   float32 // sample
+}
+
+// load takes the newest 1024 samples, which end lookAhead after the current
+// frame.
+func (t *transient) load(samples []float32) {
+	copy(t.energy[:], t.energy[shortWindows:])
+	fresh := t.energy[len(t.energy)-shortWindows:]
+	last := t.last
+	for i := range fresh {
+		sum := float32(1)
+		for _, v := range samples[i*shortSize : (i+1)*shortSize] {
+			d := v - last
+			last = v
+			sum += d * d
+		}
+		fresh[i] = sum
+	}
+	t.last = last
+}
+
+// attack returns the first short window of the next frame with an attack in
+// it, or -1.
+func (t *transient) attack() int {
+	for i := earlier; i < len(t.energy); i++ {
+		now, before := t.energy[i], t.energy[i-earlier:i]
+		mean := (before[0] + before[1] + before[2] + before[3]) / 4
+		if now > attackFloor && now > attackRatio*max(before[3], before[2], mean) {
+			return min(max(i-earlier-1, 0), shortWindows-1)
+		}
+	}
+	return -1
+}
+
+// nextSequence chooses the windows of a frame, of which short ones must be led
+// in and out (4.6.11.3.3). attack and next are the short windows with an
+// attack in this frame and in the one after it, -1 if none. It returns the
+// window that the groups are made for, too.
+func nextSequence(last windowSequence, attack, next int) (windowSequence, int) {
+	switch {
+	case attack >= 0:
+		return eightShort, attack
+	case last == longStart || last == eightShort:
+		if next >= 0 {
+			return eightShort, shortWindows - 1
+		}
+		return longStop, 0
+	case next >= 0:
+		return longStart, 0
+	default:
+		return onlyLong, 0
+	}
+}

@@ -27,6 +27,9 @@ type Plan struct {
 	Latching      rtpio.Latching
 	MediaTimeout  time.Duration
 	ForceFeedback bool
+	// KeyFrameInterval asks for a key frame when the last one is so old, for
+	// players that come in the middle. Default: only when one is needed.
+	KeyFrameInterval time.Duration
 }
 
 // SameName tells what happens to a call whose stream name is in use.
@@ -93,6 +96,8 @@ func (b *Bridge) DefaultPlan(_ context.Context, c *trunk.Call) (*Plan, error) {
 		Latching:      latchingOf(cfg.Latching),
 		MediaTimeout:  cfg.MediaTimeout,
 		ForceFeedback: cfg.ForceRTCPFeedback,
+
+		KeyFrameInterval: keyFrameInterval(cfg.KeyFrameInterval),
 	}
 	if cfg.URL != "" {
 		p.Targets = []Target{{
@@ -156,6 +161,21 @@ func latchingOf(s string) rtpio.Latching {
 		return rtpio.LatchOff
 	default:
 		return rtpio.LatchAuto
+	}
+}
+
+// defaultKeyFrames is what players that come in the middle of a stream wait at
+// most for their first picture; many phones send a key frame only when asked.
+const defaultKeyFrames = 2 * time.Second
+
+func keyFrameInterval(d time.Duration) time.Duration {
+	switch {
+	case d == 0:
+		return defaultKeyFrames
+	case d < 0:
+		return 0
+	default:
+		return d
 	}
 }
 

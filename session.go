@@ -41,6 +41,7 @@ func newSession(b *Bridge, c *trunk.Call, plan *Plan) *Session {
 	s.media = &rtpio.Session{
 		Caps: plan.Capabilities, Ports: plan.Ports, Advertise: c.MediaAddr(), Peer: c.Remote().Addr(),
 		Output: s.stream, Latching: plan.Latching, MediaTimeout: plan.MediaTimeout, ForceFeedback: plan.ForceFeedback,
+		PeriodicKeyFrames:    plan.KeyFrameInterval,
 		RequestKeyFrameBySIP: s.requestKeyFrameBySIP,
 		OnDigit:              s.digit,
 		OnMedia:              s.mediaStarted,

@@ -64,6 +64,7 @@ type Config struct {
 	Latching          string        // symmetric RTP: "auto" (default), "on", "off"
 	MediaTimeout      time.Duration // no RTP for so long ends the call; default 60s, negative: never
 	ForceRTCPFeedback bool          // send PLI, FIR and NACK though not negotiated
+	KeyFrameInterval  time.Duration // ask for a key frame when the last one is so old; default 2s, negative: only when one is needed
 
 	// Output
 	StreamName   string // template; default "rtmp_{number}"

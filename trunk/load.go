@@ -136,6 +136,7 @@ func (c *Config) fields() map[string]yamlfile.Setter {
 		"latching":          yamlfile.Enum(&c.Latching, "auto", "on", "off"),
 		"mediaTimeout":      yamlfile.Duration(&c.MediaTimeout, -time.Second, day),
 		"forceRTCPFeedback": yamlfile.Bool(&c.ForceRTCPFeedback),
+		"keyFrameInterval":  yamlfile.Duration(&c.KeyFrameInterval, -time.Second, time.Hour),
 
 		"streamName":   yamlfile.String(&c.StreamName),
 		"sameNumber":   yamlfile.Enum(&c.SameNumber, "suffix", "refuse", "replace"),

@@ -70,6 +70,7 @@ type Call struct {
 	ringing    *time.Timer // repeats a provisional response
 	session    session
 	abandon    context.CancelCauseFunc // of Dial; nil on an incoming call
+	near       []netip.Addr            // let in for this call
 	release1   sync.Once
 }
 
@@ -98,11 +99,20 @@ func (c *Call) Caller() string { return userOf(c.request.From().Address) }
 func (c *Call) CallerName() string { return unquote(c.request.From().DisplayName) }
 
 // Remote is where the signalling comes from.
-func (c *Call) Remote() netip.AddrPort { return c.remote }
+func (c *Call) Remote() netip.AddrPort {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.remote
+}
 
 // MediaAddr is the address to tell the far side in SDP: Config.MediaAddress or
 // PublicAddress, or the local address of the route to it.
-func (c *Call) MediaAddr() netip.Addr { return c.trunk.mediaAddr(c.remote, c.flow) }
+func (c *Call) MediaAddr() netip.Addr {
+	c.mu.Lock()
+	remote, f := c.remote, c.flow
+	c.mu.Unlock()
+	return c.trunk.mediaAddr(remote, f)
+}
 
 // Started is when the INVITE came or was sent.
 func (c *Call) Started() time.Time { return c.started }
@@ -149,21 +159,9 @@ func (t *Trunk) newCall(req *sip.Request, key dialogKey, number string) *Call {
 // startHandler runs the Handler of a call in a goroutine of its own. The call
 // ends when it returns.
 func (s *Server) startHandler(c *Call) {
-	s.mu.Lock()
-	closing := s.closing
-	if !closing {
-		s.handlers.Add(1)
-	}
-	s.mu.Unlock()
-	if closing {
-		c.end(&EndError{Reason: "server closed", Err: ErrServerClosed})
-		c.release()
-		return
-	}
 	c.log.Info("call", "number", c.number, "caller", c.Caller(), "remote_addr", c.remote)
 	s.spawn(c.watchCancel)
-	go func() {
-		defer s.handlers.Done()
+	started := s.serve(func() {
 		err := contain(c.log, func() error {
 			s.Handler.ServeCall(c.ctx, c)
 			return nil
@@ -173,7 +171,11 @@ func (s *Server) startHandler(c *Call) {
 			e = ending{code: 500, protocol: "SIP", cause: 500, text: "internal error", err: err}
 		}
 		c.hang(e)
-	}()
+	})
+	if !started {
+		c.end(&EndError{Reason: "server closed", Err: ErrServerClosed})
+		c.release()
+	}
 }
 
 // contain calls code of the user's and makes a panic an [ErrPanic].
@@ -237,7 +239,12 @@ func (c *Call) ending(e *EndError, invite *sipnet.ServerTx) {
 // release forgets the dialog when nothing more is due in it.
 func (c *Call) release() {
 	c.release1.Do(func() {
-		c.sock.leave(c.key, c)
+		c.mu.Lock()
+		key, near := c.key, c.near
+		c.near = nil
+		c.mu.Unlock()
+		c.sock.leave(key, c)
+		c.sock.unadmit(near)
 		close(c.released)
 	})
 }
@@ -308,7 +315,7 @@ func (c *Call) hang(e ending) bool {
 	_, invite := c.endLocked(end)
 	c.mu.Unlock()
 	c.ending(end, invite)
-	if !c.srv.spawn(func() { c.sayBye(e) }) {
+	if !c.srv.serve(func() { c.sayBye(e) }) {
 		c.release()
 	}
 	return true

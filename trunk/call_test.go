@@ -3,6 +3,7 @@ package trunk
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -196,4 +197,15 @@ func TestDial(t *testing.T) {
 			endOf(t, r.c)
 		})
 	}
+}
+
+// freePort is a port of loopback that was free on UDP a moment ago.
+func freePort(t testing.TB) int {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).Port
 }

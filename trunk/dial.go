@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,23 +52,23 @@ func (t *Trunk) Dial(ctx context.Context, n Negotiator, o DialOptions) (*Call, e
 	if err != nil {
 		return nil, fmt.Errorf("trunk: dial: %w", err)
 	}
+	if o.RingTime <= 0 {
+		o.RingTime = defaultRingTime
+	}
 	c := t.newOutgoing(req, n)
-	if no := t.srv.reserve(c); no != nil {
-		if no.rule == "shutting down" {
-			return nil, ErrServerClosed
-		}
-		return nil, fmt.Errorf("%w: %s", ErrTooManyCalls, no.rule)
-	}
-	ringTime := o.RingTime
-	if ringTime <= 0 {
-		ringTime = defaultRingTime
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, ringTime, ErrRingTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, o.RingTime, ErrRingTime)
 	defer cancel()
 	ctx, c.abandon = context.WithCancelCause(ctx)
 	defer c.abandon(nil)
 	stop := context.AfterFunc(c.ctx, func() { c.abandon(context.Cause(c.ctx)) })
 	defer stop()
+	if no := t.srv.reserve(c); no != nil {
+		c.cancel(nil)
+		if t.srv.isDraining() {
+			return nil, ErrServerClosed
+		}
+		return nil, fmt.Errorf("%w: %s", ErrTooManyCalls, no.rule)
+	}
 	if err := c.place(ctx, to, o); err != nil {
 		c.giveUp(err)
 		return nil, err
@@ -173,8 +174,11 @@ func (c *Call) place(ctx context.Context, to sipnet.Target, o DialOptions) error
 	addrs := to.Others
 	for {
 		req := c.nextInvite(body, auth)
-		d := c.sock.expect(c, req)
+		d := c.sock.expect(c, req, o.RingTime+forkLife)
 		res, err := c.attempt(ctx, req, to, d, o.OnProgress)
+		if ctx.Err() == nil {
+			d.forget.Reset(forkLife)
+		}
 		switch {
 		case err == nil && res.StatusCode < 300:
 			return c.established(res, d, req)
@@ -213,7 +217,7 @@ func (c *Call) nextInvite(body []byte, auth *credentials) *sip.Request {
 }
 
 // expect makes the answers of all branches find their INVITE.
-func (k *socket) expect(c *Call, req *sip.Request) *dialling {
+func (k *socket) expect(c *Call, req *sip.Request, life time.Duration) *dialling {
 	d := &dialling{call: c, invite: req, others: map[string]*Call{}, preview: map[string][]byte{}}
 	id := c.key.callID + "\x00" + c.key.local
 	k.mu.Lock()
@@ -221,7 +225,7 @@ func (k *socket) expect(c *Call, req *sip.Request) *dialling {
 	if old := k.dials[id]; old != nil {
 		old.forget.Stop()
 	}
-	d.forget = time.AfterFunc(defaultRingTime+forkLife, func() { k.forget(id, d) })
+	d.forget = time.AfterFunc(life, func() { k.forget(id, d) })
 	k.dials[id] = d
 	return d
 }
@@ -243,8 +247,9 @@ func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, 
 		return nil, err
 	}
 	c.mu.Lock()
-	c.remote, c.flow, c.dialog.flow = to.Addr, tx.Flow(), tx.Flow()
+	c.remote, c.flow, c.dialog.flow = tx.Flow().Remote(), tx.Flow(), tx.Flow()
 	c.mu.Unlock()
+	c.admitPeers(nil, tx.Flow().Remote().Addr())
 	for {
 		select {
 		case res, ok := <-tx.Responses():
@@ -252,7 +257,6 @@ func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, 
 			case !ok:
 				return nil, tx.Err()
 			case res.StatusCode >= 200:
-				d.forget.Reset(forkLife)
 				return res, nil
 			}
 			d.note(res)
@@ -357,13 +361,15 @@ func (c *Call) established(res *sip.Response, d *dialling, invite *sip.Request) 
 	c.phase, c.answeredAt = answered, time.Now()
 	c.dialog.answered(res)
 	c.key.remote = tag
+	key, peers := c.key, append(slices.Clone(c.dialog.routes), c.dialog.target)
 	c.session.take(c, res)
 	c.mu.Unlock()
 	d.mu.Lock()
 	d.branch = tag
 	preview := d.preview[tag]
 	d.mu.Unlock()
-	c.sock.enter(c.key, c)
+	c.sock.enter(key, c)
+	c.admitPeers(peers)
 	c.confirmAnswer(invite)
 	if len(res.Body()) == 0 && preview != nil {
 		setSDP(res, preview)

@@ -2,7 +2,7 @@ package trunk
 
 import (
 	"fmt"
-	"net/netip"
+	"slices"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -79,13 +79,16 @@ func capabilities() []sip.Header {
 func (t *Trunk) invited(req *sip.Request, tx *sipnet.ServerTx) {
 	c, no := t.newIncoming(req, tx)
 	if no == nil {
-		no = t.srv.reserve(c)
+		if no = t.srv.reserve(c); no != nil {
+			c.cancel(nil)
+		}
 	}
 	if no != nil {
 		t.srv.refuse(t, req, tx, no)
 		return
 	}
 	t.sock.enter(c.key, c)
+	c.admitPeers(append(slices.Clone(c.dialog.routes), c.dialog.target))
 	t.srv.startHandler(c)
 }
 
@@ -237,10 +240,4 @@ func (k *socket) response(res *sip.Response) {
 	if d != nil {
 		d.fork(res)
 	}
-}
-
-// addrOf is the address in Message.Source, which sipnet has written.
-func addrOf(source string) netip.AddrPort {
-	a, _ := netip.ParseAddrPort(source)
-	return a
 }

@@ -17,15 +17,15 @@ var errPeerLeft = errors.New("trunk: the far side left before its ACK")
 // makeIncoming makes the call of an INVITE that passed the checks.
 func (t *Trunk) makeIncoming(req *sip.Request, tx *sipnet.ServerTx, number string, offer []byte, s session) (*Call, *refusal) {
 	f := tx.Flow()
+	contact, err := t.contact(sipnet.Target{Addr: f.Remote(), Flow: f}, req.Recipient.Scheme == "sips")
+	if err != nil {
+		return nil, &refusal{code: 500, rule: "no local address: " + err.Error()}
+	}
 	key := dialogKey{req.CallID().Value(), tx.Tag(), tagOf(req.From().Params)}
 	c := t.newCall(req, key, number)
 	c.incoming, c.offer, c.invite, c.turn, c.session = true, offer, tx, theirs, s
 	c.remote, c.flow = f.Remote(), f
 	c.dialog = serverDialog(req, tx.Tag(), f)
-	contact, err := t.contact(sipnet.Target{Addr: f.Remote(), Flow: f}, req.Recipient.Scheme == "sips")
-	if err != nil {
-		return nil, &refusal{code: 500, rule: "no local address: " + err.Error()}
-	}
 	c.dialog.contact = contact
 	return c, nil
 }
@@ -217,6 +217,9 @@ func (c *Call) Answer(ctx context.Context, n Negotiator) error {
 		no := refusalOf(err)
 		res := tx.NewResponse(no.code, statusText(no.code), nil)
 		res.AppendHeader(warning(no.warning, err.Error()))
+		if c.Err() != nil { // it was cancelled meanwhile, say
+			return c.Err()
+		}
 		c.finish(tx, res, &EndError{Code: no.code, Reason: err.Error(), Err: err})
 		return fmt.Errorf("trunk: answer: %w", err)
 	}
@@ -272,8 +275,8 @@ func refusalOf(err error) negotiationFault {
 	var status interface{ SIPStatus() int }
 	if errors.As(err, &status) && status.SIPStatus() >= 300 && status.SIPStatus() <= 699 {
 		f.code = status.SIPStatus()
-	} else if errors.Is(err, ErrPanic) {
-		f.code = 500
+	} else if errors.Is(err, ErrPanic) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		f.code = 500 // not for what was offered
 	}
 	var warn interface{ SIPWarning() int }
 	if errors.As(err, &warn) && warn.SIPWarning() >= 300 && warn.SIPWarning() <= 399 {
@@ -304,7 +307,6 @@ func (c *Call) accept(tx *sipnet.ServerTx, body []byte, offered bool) (*answer, 
 	}
 	if !first {
 		c.dialog.refresh(tx.Request())
-		c.dialog.flow = tx.Flow()
 	}
 	if !offered {
 		c.turn = nobody

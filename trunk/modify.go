@@ -15,7 +15,7 @@ func (c *Call) inDialog(req *sip.Request, tx *sipnet.ServerTx) {
 		c.acked(req)
 		return
 	}
-	if !c.inSequence(req) {
+	if !c.inSequence(req, tx.Flow()) {
 		res := tx.NewResponse(500, "", nil) // RFC 3261 section 12.2.2
 		respond(tx, res, warning(399, "CSeq below the last one"))
 		return
@@ -48,15 +48,15 @@ func (c *Call) inDialog(req *sip.Request, tx *sipnet.ServerTx) {
 }
 
 // inSequence reports whether a request is newer than those before it, and
-// notes its number.
-func (c *Call) inSequence(req *sip.Request) bool {
+// notes its number, and the way it came: requests of ours go back there.
+func (c *Call) inSequence(req *sip.Request, f *sipnet.Flow) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	seq := req.CSeq().SeqNo
 	if seq < c.dialog.remoteSeq {
 		return false
 	}
-	c.dialog.remoteSeq = seq
+	c.dialog.remoteSeq, c.dialog.flow = seq, f
 	return true
 }
 
@@ -199,7 +199,6 @@ func (c *Call) updated(req *sip.Request, tx *sipnet.ServerTx) {
 	}
 	c.mu.Lock()
 	c.dialog.refresh(req)
-	c.dialog.flow = tx.Flow()
 	res := c.successLocked(tx, body)
 	c.mu.Unlock()
 	respond(tx, res)

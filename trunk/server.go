@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -25,8 +24,8 @@ type serverState struct {
 	sockets  []*socket
 	arrivals bucket // new calls, Limits.CallsPerSec
 
-	tasks    sync.WaitGroup // goroutines of ours
-	handlers sync.WaitGroup // goroutines with a Handler
+	tasks   sync.WaitGroup // goroutines of ours
+	serving tally          // Handlers, and the BYEs after them
 
 	mu       sync.Mutex
 	doneCh   chan struct{}
@@ -172,7 +171,7 @@ func (s *Server) open(ctx context.Context) error {
 	for _, t := range s.list {
 		sock := s.socketFor(t)
 		if sock == nil {
-			sock = &socket{srv: s, listen: t.listen, dialogs: map[dialogKey]*Call{}, dials: map[string]*dialling{}}
+			sock = newSocket(s, t.listen)
 			s.sockets = append(s.sockets, sock)
 		}
 		sock.trunks = append(sock.trunks, t)
@@ -208,6 +207,22 @@ func (s *Server) spawn(f func()) bool {
 	return true
 }
 
+// serve runs f, a Handler or the end of a call, in a goroutine that Shutdown
+// waits for; false after Close.
+func (s *Server) serve(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing || !s.started {
+		return false
+	}
+	s.serving.add(1)
+	go func() {
+		defer s.serving.add(-1)
+		f()
+	}()
+	return true
+}
+
 // Shutdown takes no more calls (OPTIONS and INVITE are answered 503), removes
 // the registrations, hangs up what runs (BYE), waits for the Handlers and
 // closes everything, at the latest when ctx ends: its error is returned then.
@@ -239,15 +254,7 @@ func (s *Server) drain(ctx context.Context) {
 		wg.Go(func() { c.hangup(ctx, ending{code: 503, protocol: "SIP", cause: 503, text: "shutting down"}) })
 	}
 	wg.Wait()
-	idle := make(chan struct{})
-	go func() {
-		s.handlers.Wait()
-		close(idle)
-	}()
-	select {
-	case <-idle:
-	case <-ctx.Done():
-	}
+	s.serving.wait(ctx)
 }
 
 // Close ends everything at once and returns when every goroutine of the server
@@ -261,7 +268,7 @@ func (s *Server) Close() error {
 		}
 	}
 	s.tasks.Wait()
-	s.handlers.Wait()
+	s.serving.wait(context.Background())
 	return nil
 }
 
@@ -377,8 +384,40 @@ func (s *Server) isDraining() bool {
 	return s.draining || s.closing
 }
 
-// unmapped is addr as IPv4 where it is that.
-func unmapped(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+// tally counts what runs. Unlike a WaitGroup it may grow from zero while
+// somebody waits, and the wait can end before.
+type tally struct {
+	mu   sync.Mutex
+	n    int
+	zero chan struct{} // closed at zero, if somebody waits
+}
+
+func (c *tally) add(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n += n
+	if c.n == 0 && c.zero != nil {
+		close(c.zero)
+		c.zero = nil
+	}
+}
+
+func (c *tally) wait(ctx context.Context) {
+	c.mu.Lock()
+	if c.n == 0 {
+		c.mu.Unlock()
+		return
+	}
+	if c.zero == nil {
+		c.zero = make(chan struct{})
+	}
+	zero := c.zero
+	c.mu.Unlock()
+	select {
+	case <-zero:
+	case <-ctx.Done():
+	}
+}
 
 // bucket admits so many events a second, and as many at once.
 type bucket struct {

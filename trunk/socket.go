@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/netip"
+	"strings"
 	"sync"
 
 	"github.com/emiago/sipgo/sip"
@@ -22,8 +23,16 @@ type socket struct {
 	ep     *sipnet.Endpoint
 
 	mu      sync.Mutex
+	near    map[netip.Addr]int // addresses of peers in dialogs: calls of each
 	dialogs map[dialogKey]*Call
 	dials   map[string]*dialling // INVITEs of ours that begin a dialog, by Call-ID and tag
+}
+
+func newSocket(s *Server, listen netip.AddrPort) *socket {
+	return &socket{
+		srv: s, listen: listen, near: map[netip.Addr]int{},
+		dialogs: map[dialogKey]*Call{}, dials: map[string]*dialling{},
+	}
 }
 
 // start opens the ports.
@@ -79,13 +88,15 @@ func (k *socket) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	clear(k.dialogs)
+	clear(k.near)
 	for _, d := range k.dials {
 		d.forget.Stop()
 	}
 	clear(k.dials)
 }
 
-// admit is the door for addresses: those of the trunks come in.
+// admit is the door for addresses: those of the trunks come in, and those that
+// a dialog names.
 func (k *socket) admit(remote netip.AddrPort, _ string) sipnet.Verdict {
 	verdict := sipnet.Refuse
 	for _, t := range k.trunks {
@@ -96,7 +107,40 @@ func (k *socket) admit(remote netip.AddrPort, _ string) sipnet.Verdict {
 			verdict = sipnet.Silent
 		}
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.near[remote.Addr()] > 0 {
+		return sipnet.Accept
+	}
 	return verdict
+}
+
+// admitPeers lets the addresses that the dialog of a call names in for as long
+// as the call lasts: a phone may say BYE without its PBX.
+func (c *Call) admitPeers(uris []sip.Uri, more ...netip.Addr) {
+	for _, u := range uris {
+		if a, err := netip.ParseAddr(strings.Trim(u.Host, "[]")); err == nil {
+			more = append(more, a.Unmap())
+		}
+	}
+	c.mu.Lock()
+	c.near = append(c.near, more...)
+	c.mu.Unlock()
+	c.sock.mu.Lock()
+	defer c.sock.mu.Unlock()
+	for _, a := range more {
+		c.sock.near[a]++
+	}
+}
+
+func (k *socket) unadmit(list []netip.Addr) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, a := range list {
+		if k.near[a]--; k.near[a] <= 0 {
+			delete(k.near, a)
+		}
+	}
 }
 
 // trunkOf names the trunk of a message for the listener.

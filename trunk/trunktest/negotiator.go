@@ -21,8 +21,22 @@ type Negotiator struct {
 	fault string
 }
 
+// Set changes the functions while a call runs.
+func (n *Negotiator) Set(change func(n *Negotiator)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change(n)
+}
+
+// functions are what may be set.
+type functions struct {
+	onOffer  func(ctx context.Context) ([]byte, error)
+	onAnswer func(ctx context.Context, offer []byte) ([]byte, error)
+	onAccept func(ctx context.Context, answer []byte) error
+}
+
 // enter notes a call; calls must not overlap.
-func (n *Negotiator) enter(what string) {
+func (n *Negotiator) enter(what string) functions {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.busy {
@@ -30,6 +44,7 @@ func (n *Negotiator) enter(what string) {
 	}
 	n.busy = true
 	n.log = append(n.log, what)
+	return functions{n.OnOffer, n.OnAnswer, n.OnAccept}
 }
 
 func (n *Negotiator) leave() {
@@ -54,30 +69,30 @@ func (n *Negotiator) Fault() string {
 
 // Offer makes an offer.
 func (n *Negotiator) Offer(ctx context.Context) ([]byte, error) {
-	n.enter("Offer")
+	f := n.enter("Offer")
 	defer n.leave()
-	if n.OnOffer != nil {
-		return n.OnOffer(ctx)
+	if f.onOffer != nil {
+		return f.onOffer(ctx)
 	}
 	return []byte("v=0\r\ns=our offer\r\n"), nil
 }
 
 // Answer makes the answer to an offer.
 func (n *Negotiator) Answer(ctx context.Context, offer []byte) ([]byte, error) {
-	n.enter("Answer")
+	f := n.enter("Answer")
 	defer n.leave()
-	if n.OnAnswer != nil {
-		return n.OnAnswer(ctx, offer)
+	if f.onAnswer != nil {
+		return f.onAnswer(ctx, offer)
 	}
 	return []byte("v=0\r\ns=our answer\r\n"), nil
 }
 
 // Accept takes the answer to the last offer.
 func (n *Negotiator) Accept(ctx context.Context, answer []byte) error {
-	n.enter("Accept")
+	f := n.enter("Accept")
 	defer n.leave()
-	if n.OnAccept != nil {
-		return n.OnAccept(ctx, answer)
+	if f.onAccept != nil {
+		return f.onAccept(ctx, answer)
 	}
 	return nil
 }

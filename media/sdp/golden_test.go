@@ -113,7 +113,7 @@ func followsOffer(t testing.TB, offer *Description, answer []byte) {
 	}
 	for i, m := range d.Media {
 		o := offer.Media[i]
-		if m.Type != o.Type || m.Proto != o.Proto {
+		if m.Type != o.Type || !strings.EqualFold(m.Proto, o.Proto) {
 			t.Errorf("m-line %d: %s %s for %s %s", i, m.Type, m.Proto, o.Type, o.Proto)
 		}
 		if m.Port != 0 && o.Port == 0 {

@@ -97,6 +97,9 @@ func (l *Lines) addBandwidth(to *addedLines, value string) string {
 	if !ok {
 		return "want a type and a number, as in b=AS:2000"
 	}
+	if !registered(b.Type) {
+		return "the types are AS, CT, TIAS, RS, RR and X-..."
+	}
 	if w := bandwidthWarning(b); w != "" {
 		l.Warnings = append(l.Warnings, w)
 	}
@@ -114,6 +117,17 @@ func (l *addedLines) addAttribute(value string) string {
 	}
 	l.attributes = append(l.attributes, value)
 	return ""
+}
+
+// registered tells whether others know a b= type (RFC 8866 section 5.8, RFC
+// 3890, RFC 3556).
+func registered(typ string) bool {
+	switch typ {
+	case "AS", "CT", "TIAS", "RS", "RR":
+		return true
+	default:
+		return strings.HasPrefix(typ, "X-")
+	}
 }
 
 // minSenderBandwidth is the RTCP bandwidth in bit/s below which a sender

@@ -160,6 +160,8 @@ func (m *matcher) answer(l *Line, picks []pick, offered []Format) {
 	l.Send = newPayloadMap(send)
 	l.Recv = newPayloadMap(withRest(send, offered))
 	own.remember(stated(offered))
+	// The registered spelling; refused lines keep the peer's.
+	own.typ, own.proto = l.Kind.String(), strings.ToUpper(l.Proto)
 	own.active, own.direction, own.mux = true, l.Direction, l.Mux
 	own.ptime = m.caps.ptime(l.Kind, l.PTime)
 	_, own.rsize = m.offer.Media[l.Index].Attribute("rtcp-rsize")

@@ -97,10 +97,11 @@ func (o *Offered) offerKind(k Kind) {
 		return // the template has lines, but none of this kind
 	}
 	if kept < 0 {
-		o.own = append(o.own, ownLine{typ: k.String(), kind: k})
+		o.own = append(o.own, ownLine{kind: k})
 		kept = len(o.own) - 1
 	}
 	l := &o.own[kept]
+	l.typ = k.String()
 	if !l.active {
 		l.proto, l.suite, l.mux, l.rsize, l.list, l.content = "RTP/AVP", "", !o.caps.NoMux, false, nil, ""
 	}

@@ -142,6 +142,10 @@ func describeEncoding(encoding string) string {
 // addCopied adds what is written into our SDPs as it is.
 func (t *Template) addCopied(to *addedLines, bandwidth []BandwidthLine, attributes []Attribute) {
 	for _, b := range bandwidth {
+		if !registered(b.Type) {
+			t.warn("b=%s has no effect", b.Type)
+			continue
+		}
 		if w := bandwidthWarning(b); w != "" {
 			t.warn("%s", w)
 		}

@@ -41,6 +41,7 @@ func TestTemplateWarnings(t *testing.T) {
 		"m=audio 9 RTP/AVP 0\nm=audio 9 RTP/AVP 8":           "second one",
 		"m=audio 9 RTP/AVP 0\na=candidate:1 1 UDP 1 x 1 typ": "a=candidate",
 		"m=audio 9 RTP/AVP 0\nb=RS:50":                       "b=RS:50",
+		"v=0\nb=KBPS:1\n":                                    "b=KBPS",
 		"v=0\na=: x\n":                                       "attribute",
 	} {
 		tpl := mustTemplate(t, block)
@@ -69,7 +70,7 @@ func TestParseLines(t *testing.T) {
 		!strings.Contains(body, "b=AS:1500\r\nb=TIAS:900000\r\n") || strings.Count(body, "a=maxptime:40\r\n") != 1 {
 		t.Error(body)
 	}
-	for _, bad := range []string{"", "AS:2000", "b=AS", "b=AS:x", "b=AS:-1", "c=IN IP4 1.2.3.4", "m=audio 1 RTP/AVP 0", "a=sendrecv", "a=rtpmap:0 PCMU/8000", "a=fmtp:96 x",
+	for _, bad := range []string{"", "AS:2000", "b=AS", "b=AS:x", "b=AS:-1", "b=KBPS:1", "c=IN IP4 1.2.3.4", "m=audio 1 RTP/AVP 0", "a=sendrecv", "a=rtpmap:0 PCMU/8000", "a=fmtp:96 x",
 		"a=candidate:1", "a=crypto:1", "a=", "a=:x", "a=b c:x", "video:e=me@example.com", "video:", "a=x:y\r\nm=audio 1 RTP/AVP 0", "k=clear:x", "i=y", "t=0 0", "o=x"} {
 		_, err := ParseLines([]string{"i=x", bad})
 		var p *ParseError

@@ -42,6 +42,7 @@ type queue struct {
 	started bool          // frames may leave
 	startBy time.Time     // when audio goes without video
 	from    time.Duration // audio before it is not wanted
+	audio   time.Duration // DTS of the last audio that was queued
 	waitKey bool          // video up to the next key frame is not wanted
 	late    bool          // waitKey because frames were lost
 	moved   bool          // the reader has taken a frame since then
@@ -113,7 +114,11 @@ func (q *queue) wantsAudio(f *Frame, end time.Duration, now time.Time) bool {
 	if !q.started && q.startBy.IsZero() {
 		q.startBy = now.Add(min(startDelay, q.maxAge/2))
 	}
-	return f.DTS >= q.from
+	if f.DTS < q.from {
+		return false
+	}
+	q.audio = f.DTS
+	return true
 }
 
 // place finds where f belongs, mostly at the end. The first key frame goes
@@ -242,11 +247,13 @@ func (q *queue) abort(err error) {
 	q.signal()
 }
 
-// setMerge makes video wait for audio that comes late.
+// setMerge makes video wait for audio that comes late. Where audio came as it
+// was until now, what a transcoder makes of the same time is not wanted.
 func (q *queue) setMerge() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.merge = true
+	q.from = max(q.from, q.audio)
 }
 
 // take returns the next frame if it may leave now, or how long to wait at

@@ -45,6 +45,7 @@ type rendition struct {
 	// Under the stream's mutex.
 	sinks int
 	ended bool
+	err   error // why it could not go on
 
 	mu       sync.Mutex
 	ring     [maxWaiting]*Frame

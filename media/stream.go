@@ -406,11 +406,7 @@ func (s *Stream) renditionEnded(r *rendition, err error) {
 	if s.past = addRendition(s.past, st); len(s.past) > maxPast {
 		s.past = s.past[1:]
 	}
-	for _, u := range s.subs {
-		if u.audio == r && err != nil {
-			u.audioErr = err
-		}
-	}
+	r.err = err
 	close(r.done)
 }
 

@@ -86,6 +86,9 @@ func (u *Subscription) Err() error {
 func (u *Subscription) AudioErr() error {
 	u.stream.mu.Lock()
 	defer u.stream.mu.Unlock()
+	if u.audio != nil {
+		return u.audio.err
+	}
 	return u.audioErr
 }
 

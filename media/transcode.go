@@ -1,8 +1,10 @@
 package media
 
 import (
+	"bytes"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/trunkcast/trunkcast/internal/resample"
@@ -174,6 +176,10 @@ func (t *transcoder) lastOr(d time.Duration) int {
 // use makes a decoder for a new input track. What comes of it goes on where
 // the old one ended.
 func (t *transcoder) use(track *Track) {
+	if t.dec != nil && sameFormat(t.in, track) {
+		t.in = track
+		return
+	}
 	t.drain()
 	t.in = track
 	t.last, t.conceals = 0, 0
@@ -186,6 +192,12 @@ func (t *transcoder) use(track *Track) {
 	if err := t.input.open(codec, track, t.rate, t.ch); err != nil {
 		t.log.Error("audio cannot be decoded", "codec", string(track.Codec), "error", err)
 	}
+}
+
+// sameFormat tells whether a decoder made for a can go on with b.
+func sameFormat(a, b *Track) bool {
+	return a.Codec == b.Codec && a.ClockRate == b.ClockRate && a.Channels == b.Channels &&
+		slices.EqualFunc(a.Config, b.Config, bytes.Equal)
 }
 
 // align prepares for a frame at a time: it fills what is missing before it,

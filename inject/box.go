@@ -140,8 +140,12 @@ func duration(ticks int64, scale uint32) time.Duration {
 	return time.Duration(ticks/s)*time.Second + time.Duration(ticks%s*int64(time.Second)/s)
 }
 
-// ticksOf converts the other way.
+// ticksOf converts the other way, to the nearest tick: duration is cut off.
 func ticksOf(d time.Duration, scale uint32) int64 {
 	s := int64(scale)
-	return int64(d/time.Second)*s + int64(d%time.Second)*s/int64(time.Second)
+	rest := int64(d%time.Second)*s + int64(time.Second)/2
+	if rest < 0 {
+		rest -= int64(time.Second) - 1 // division goes towards 0
+	}
+	return int64(d/time.Second)*s + rest/int64(time.Second)
 }

@@ -33,11 +33,8 @@ type File struct {
 	closing sync.Once
 	err     error // of closing
 
-	mu     sync.Mutex
-	demux  demuxer
-	round  time.Duration // start of the present round of a loop
-	rounds int
-	gave   bool // a frame in this round
+	mu    sync.Mutex
+	demux demuxer
 }
 
 // demuxer reads a file of one form. It is not safe for concurrent use.
@@ -45,8 +42,9 @@ type demuxer interface {
 	tracks() []*media.Track
 	// duration is the length of a round.
 	duration() time.Duration
-	// next returns the next frame or io.EOF. When looping, what reaches over
-	// the beginning of the next round is left away.
+	// round is how often it was played to its end.
+	round() int
+	// next returns the next frame or, when not looping, io.EOF.
 	next(ctx context.Context, looping bool) (*media.Frame, error)
 	// seek goes to the last key frame at or before that time and returns its
 	// time; without video, to the frame in which that time is.
@@ -95,6 +93,10 @@ func openDemuxer(ctx context.Context, r io.ReaderAt, size int64, o FileOptions) 
 	switch {
 	case string(head[:4]) == "RIFF" && string(head[8:]) == "WAVE":
 		return openWAV(r, size, o)
+	case string(head[:4]) == "OggS":
+		return openOgg(ctx, r, size, o)
+	case string(head[:3]) == "FLV" && head[3] == 1:
+		return openFLV(ctx, r, size, o)
 	}
 	return nil, ErrNotMedia
 }
@@ -126,33 +128,14 @@ func (f *File) SetLoop(on bool) { f.loop.Store(on) }
 func (f *File) ReadFrame(ctx context.Context) (*media.Frame, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for {
-		if f.closed.Load() {
-			return nil, media.ErrClosed
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		frame, err := f.demux.next(ctx, f.loop.Load())
-		if err == nil {
-			f.gave = true
-			frame.DTS += f.round
-			frame.PTS += f.round
-			return frame, nil
-		}
-		if f.closed.Load() {
-			return nil, media.ErrClosed // and not what the closed reader said
-		}
-		if err != io.EOF || !f.loop.Load() || !f.gave || f.demux.duration() <= 0 {
-			return nil, err
-		}
-		if _, err := f.demux.seek(0); err != nil {
-			return nil, err
-		}
-		f.gave = false
-		f.round += f.demux.duration()
-		f.rounds++
+	if f.closed.Load() {
+		return nil, media.ErrClosed
 	}
+	frame, err := f.demux.next(ctx, f.loop.Load())
+	if err != nil && f.closed.Load() {
+		return nil, media.ErrClosed // and not what the closed reader said
+	}
+	return frame, err
 }
 
 // Seek goes to the key frame at or before that time of the file, or without
@@ -173,7 +156,8 @@ func (f *File) Seek(at time.Duration) (time.Duration, error) {
 func (f *File) Round() (n int, start time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.rounds, f.round
+	n = f.demux.round()
+	return n, time.Duration(n) * f.demux.duration()
 }
 
 // NextKeyFrame is the time in the file of the first key frame after that time,

@@ -13,17 +13,19 @@ import (
 // fragmented reads an MP4 file in movie fragments (ISO 14496-12, section 8.8).
 // Of each fragment its place is kept, and of each track the samples of one.
 type fragmented struct {
+	merger
 	source mp4Source
 	played []*fragTrack
-	length time.Duration
 }
 
 // fragTrack is a track and a place in it.
 type fragTrack struct {
 	*mp4Track
+	source *mp4Source
 	reader fragmentReader
 	refs   []fragRef
 	least  int64 // smallest PTS - DTS, at most 0
+	end    int64 // ticks, of the last fragment noted
 
 	at      int // in refs, of the samples
 	samples []fragSample
@@ -33,6 +35,7 @@ type fragTrack struct {
 // fragRef is a fragment that has samples of a track.
 type fragRef struct {
 	moof     boxAt // no kind: the samples that the moov box lists
+	after    int64 // ticks, the end of the fragment before
 	dts, end int64 // ticks
 	key      bool  // there is a key frame in it
 }
@@ -42,11 +45,12 @@ func openFragments(ctx context.Context, r io.ReaderAt, size, off int64, moov []b
 	mvex := child(moov, "mvex")
 	for _, t := range tracks {
 		t.edit.length = 0 // is about the moov box alone, where it is there at all
-		k := &fragTrack{mp4Track: t, reader: fragmentReader{t.id, readTrex(mvex, t.id)}}
+		k := &fragTrack{mp4Track: t, source: &f.source, reader: fragmentReader{t.id, readTrex(mvex, t.id)}}
 		if err := k.note(boxAt{}, nil); err != nil {
 			return nil, err
 		}
 		f.played = append(f.played, k)
+		f.add(k)
 	}
 	if err := f.index(ctx, off); err != nil {
 		return nil, err
@@ -113,28 +117,37 @@ func (k *fragTrack) parse(samples []fragSample, moof boxAt, body []byte, dts int
 
 // note takes a fragment into refs if it has samples of the track.
 func (k *fragTrack) note(moof boxAt, body []byte) error {
-	end := int64(0)
-	if n := len(k.refs); n > 0 {
-		end = k.refs[n-1].end
-	}
-	samples, err := k.parse(k.samples[:0], moof, body, end)
+	samples, err := k.parse(k.samples[:0], moof, body, k.end)
 	if k.samples = samples; err != nil || len(samples) == 0 {
 		return err
 	}
 	last := samples[len(samples)-1]
-	ref := fragRef{moof: moof, dts: samples[0].dts, end: last.dts + int64(last.length)}
-	for _, s := range samples {
-		ref.key = ref.key || s.key
-		k.least = min(k.least, int64(s.offset))
-	}
-	if ref.dts < end {
+	ref := fragRef{moof: moof, after: k.end, dts: samples[0].dts, end: last.dts + int64(last.length)}
+	if ref.dts < k.end {
 		return boundsError("fragment at %d begins before the end of the one before", moof.start)
 	}
 	if ref.end/int64(k.scale) > int64(maxDuration/time.Second)+ref.dts/int64(k.scale) {
 		return boundsError("fragment at %d of more than %v", moof.start, maxDuration)
 	}
+	k.end = ref.end
+	if samples = k.trimmed(samples); len(samples) == 0 {
+		return nil
+	}
+	ref.dts = samples[0].dts
+	for _, s := range samples {
+		ref.key = ref.key || s.key
+		k.least = min(k.least, int64(s.offset))
+	}
 	k.refs = append(k.refs, ref)
 	return nil
+}
+
+// trimmed leaves sound away that ends before the edit begins.
+func (k *fragTrack) trimmed(samples []fragSample) []fragSample {
+	for k.video == nil && len(samples) > 0 && samples[0].dts+int64(samples[0].length) <= k.edit.trim {
+		samples = samples[1:]
+	}
+	return samples
 }
 
 // place lays the tracks on one timeline that begins at 0: a cut out of a live
@@ -168,18 +181,10 @@ func (f *fragmented) place() error {
 	return nil
 }
 
-func (f *fragmented) tracks() (list []*media.Track) {
-	for _, k := range f.played {
-		list = append(list, k.current())
-	}
-	return list
-}
-
-func (f *fragmented) duration() time.Duration { return f.length }
-func (f *fragmented) skipped() uint64         { return f.source.damaged }
+func (f *fragmented) skipped() uint64 { return f.source.damaged }
 
 // load reads the samples of fragment i of the track.
-func (f *fragmented) load(k *fragTrack, i int) error {
+func (k *fragTrack) load(i int) error {
 	k.at, k.n, k.samples = i, 0, k.samples[:0]
 	if i >= len(k.refs) {
 		return nil
@@ -188,78 +193,48 @@ func (f *fragmented) load(k *fragTrack, i int) error {
 	var body []byte
 	var err error
 	if ref.moof.kind != "" {
-		if body, err = readBody(f.source.r, ref.moof, f.source.size, maxFragment); err != nil {
+		if body, err = readBody(k.source.r, ref.moof, k.source.size, maxFragment); err != nil {
 			return err
 		}
 	}
-	// What it began with is its own time or the end of the one before.
-	end := int64(0)
-	if i > 0 {
-		end = k.refs[i-1].end
-	}
-	k.samples, err = k.parse(k.samples, ref.moof, body, end)
+	all, err := k.parse(k.samples, ref.moof, body, ref.after)
+	k.samples = k.trimmed(all)
 	return err
 }
 
-// ready tells whether the track has a next sample.
-func (f *fragmented) ready(k *fragTrack) (bool, error) {
+func (k *fragTrack) peek(context.Context) (time.Duration, bool, error) {
 	for k.n >= len(k.samples) {
 		if k.at+1 >= len(k.refs) {
-			return false, nil
+			return 0, false, nil
 		}
-		if err := f.load(k, k.at+1); err != nil {
-			return false, err
+		if err := k.load(k.at + 1); err != nil {
+			return 0, false, err
 		}
 	}
-	return true, nil
+	return k.time(k.samples[k.n].dts + k.least), true, nil
 }
 
-func (f *fragmented) next(ctx context.Context, looping bool) (*media.Frame, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		var first *fragTrack
-		var at time.Duration
-		for _, k := range f.played {
-			ok, err := f.ready(k)
-			if err != nil {
-				return nil, err
-			}
-			if !ok {
-				continue
-			}
-			dts := k.time(k.samples[k.n].dts + k.least)
-			if looping && dts >= f.length+k.lead {
-				continue
-			}
-			if first == nil || dts < at {
-				first, at = k, dts
-			}
-		}
-		if first == nil {
-			return nil, io.EOF
-		}
-		s := first.samples[first.n]
-		first.n++
-		frame, err := f.source.frame(first.mp4Track, sample{
-			dts: at, pts: first.time(s.dts + int64(s.offset)), pos: s.pos, size: int64(s.size), key: s.key, listed: true,
-		})
-		if frame != nil || err != nil {
-			return frame, err
-		}
-	}
+func (k *fragTrack) take() (*media.Frame, error) {
+	s := k.samples[k.n]
+	k.n++
+	return k.source.frame(k.mp4Track, sample{
+		dts: k.time(s.dts + k.least), pts: k.time(s.dts + int64(s.offset)),
+		pos: s.pos, size: int64(s.size), key: s.key, listed: true,
+	})
 }
+
+func (k *fragTrack) rewind() error        { return k.load(0) }
+func (k *fragTrack) start() time.Duration { return k.lead }
 
 // find goes to the last sample at or before ticks, to a key frame if there are
 // pictures.
-func (f *fragmented) find(k *fragTrack, ticks int64) error {
+func (k *fragTrack) find(ticks int64) error {
 	after := sort.Search(len(k.refs), func(i int) bool { return k.refs[i].dts > ticks })
 	for i := after - 1; i >= 0; i-- {
 		if k.video != nil && !k.refs[i].key {
 			continue
 		}
-		if err := f.load(k, i); err != nil {
+		if err := k.load(i); err != nil {
 			return err
 		}
 		for n := len(k.samples) - 1; n >= 0; n-- {
@@ -269,19 +244,20 @@ func (f *fragmented) find(k *fragTrack, ticks int64) error {
 			}
 		}
 	}
-	return f.load(k, 0)
+	return k.load(0)
 }
 
 func (f *fragmented) seek(at time.Duration) (time.Duration, error) {
 	at = min(at, f.length)
 	for _, k := range f.played { // the video is before the sound
-		if err := f.find(k, k.ticks(at)-k.least); err != nil {
+		if err := k.find(k.ticks(at) - k.least); err != nil {
 			return 0, err
 		}
 		if k.video != nil && k.n < len(k.samples) {
 			at = max(k.time(k.samples[k.n].dts+k.least), 0)
 		}
 	}
+	f.sought()
 	return at, nil
 }
 

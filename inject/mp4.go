@@ -116,14 +116,15 @@ func chosen(video, audio *mp4Track, unsupported error, o FileOptions) (tracks []
 
 // progressive reads an MP4 file whose samples are listed in its moov box.
 type progressive struct {
+	merger
 	source mp4Source
 	played []*playedTrack
-	length time.Duration
 }
 
 // playedTrack is a track and a place in it.
 type playedTrack struct {
 	*mp4Track
+	source *mp4Source
 	cursor sampleCursor
 	first  int // the sample to begin with
 }
@@ -132,11 +133,12 @@ func newProgressive(r io.ReaderAt, size int64, tracks []*mp4Track) (demuxer, err
 	p := &progressive{source: mp4Source{r: r, size: size}}
 	var shift time.Duration
 	for _, t := range tracks {
-		k := &playedTrack{mp4Track: t}
+		k := &playedTrack{mp4Track: t, source: &p.source}
 		k.first = k.begin()
 		k.cursor = t.table.at(k.first)
 		shift = max(shift, -k.dts())
 		p.played = append(p.played, k)
+		p.add(k)
 	}
 	for _, k := range p.played {
 		k.shift = shift
@@ -186,49 +188,32 @@ func (k *playedTrack) end() time.Duration {
 // over tells whether the track has no more samples to play. Pictures are
 // played as long as their DTS is inside the edit, so that none is missing that
 // others refer to.
-func (k *playedTrack) over(length time.Duration, looping bool) bool {
-	if k.cursor.end() {
-		return true
-	}
-	if looping && k.dts() >= length+k.lead {
-		return true
-	}
-	return k.edit.length > 0 && duration(k.cursor.dts-k.edit.trim, k.scale) >= k.edit.length
+func (k *playedTrack) over() bool {
+	return k.cursor.end() || k.edit.length > 0 && duration(k.cursor.dts-k.edit.trim, k.scale) >= k.edit.length
 }
 
-func (p *progressive) tracks() (list []*media.Track) {
-	for _, k := range p.played {
-		list = append(list, k.current())
+func (k *playedTrack) peek(context.Context) (time.Duration, bool, error) {
+	if k.over() {
+		return 0, false, nil
 	}
-	return list
+	return k.dts(), true, nil
 }
 
-func (p *progressive) duration() time.Duration { return p.length }
-func (p *progressive) skipped() uint64         { return p.source.damaged }
-
-func (p *progressive) next(ctx context.Context, looping bool) (*media.Frame, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		var k *playedTrack
-		for _, c := range p.played {
-			if !c.over(p.length, looping) && (k == nil || c.dts() < k.dts()) {
-				k = c
-			}
-		}
-		if k == nil {
-			return nil, io.EOF
-		}
-		s := sample{dts: k.dts(), pts: k.pts(), pos: k.cursor.pos, size: k.cursor.size(),
-			key: k.table.isKey(k.cursor.n), listed: k.table.hasKeys}
-		k.cursor.step()
-		f, err := p.source.frame(k.mp4Track, s)
-		if f != nil || err != nil {
-			return f, err
-		}
-	}
+func (k *playedTrack) take() (*media.Frame, error) {
+	s := sample{dts: k.dts(), pts: k.pts(), pos: k.cursor.pos, size: k.cursor.size(),
+		key: k.table.isKey(k.cursor.n), listed: k.table.hasKeys}
+	k.cursor.step()
+	return k.source.frame(k.mp4Track, s)
 }
+
+func (k *playedTrack) rewind() error {
+	k.cursor = k.table.at(k.first)
+	return nil
+}
+
+func (k *playedTrack) start() time.Duration { return k.lead }
+
+func (p *progressive) skipped() uint64 { return p.source.damaged }
 
 func (p *progressive) seek(at time.Duration) (time.Duration, error) {
 	at = min(at, p.length)
@@ -245,6 +230,7 @@ func (p *progressive) seek(at time.Duration) (time.Duration, error) {
 			at = max(k.dts(), 0)
 		}
 	}
+	p.sought()
 	return at, nil
 }
 
@@ -259,7 +245,7 @@ func (p *progressive) nextKey(after time.Duration) (time.Duration, bool) {
 		}
 		c := *k
 		c.cursor = k.table.at(n)
-		return c.dts(), !c.over(p.length, false)
+		return c.dts(), !c.over()
 	}
 	return 0, false
 }

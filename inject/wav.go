@@ -26,9 +26,10 @@ const maxChunks = 1000
 
 // wav reads a RIFF WAVE file: PCM of 8, 16 or 24 bits, A-law and mu-law.
 type wav struct {
+	merger
 	r          io.ReaderAt
 	track      *media.Track
-	start, end int64 // of the samples in the file
+	first, end int64 // of the samples in the file
 	block      int64 // bytes of a sample of all channels
 	bits       int   // 0 where the bytes go through as they are
 	sample     int64 // the next one
@@ -64,10 +65,12 @@ func openWAV(r io.ReaderAt, size int64, o FileOptions) (demuxer, error) {
 			if length == 0 || length > size-off {
 				length = size - off
 			}
-			w.start, w.end = off, off+length-length%w.block
-			if w.start == w.end {
+			w.first, w.end = off, off+length-length%w.block
+			if w.first == w.end {
 				return nil, fmt.Errorf("%w: WAV without samples", ErrNotMedia)
 			}
+			w.length = w.at(w.samples())
+			w.add(w)
 			return w, nil
 		}
 		off += length + length&1
@@ -113,25 +116,31 @@ func (w *wav) format(off, length int64) error {
 	return nil
 }
 
-func (w *wav) tracks() []*media.Track  { return []*media.Track{w.track} }
-func (w *wav) duration() time.Duration { return w.at(w.samples()) }
-func (w *wav) skipped() uint64         { return 0 }
-func (w *wav) samples() int64          { return (w.end - w.start) / w.block }
+func (w *wav) skipped() uint64       { return 0 }
+func (w *wav) samples() int64        { return (w.end - w.first) / w.block }
+func (w *wav) current() *media.Track { return w.track }
+func (w *wav) start() time.Duration  { return 0 }
 
 func (w *wav) at(sample int64) time.Duration { return duration(sample, uint32(w.track.ClockRate)) }
 
-func (w *wav) next(context.Context, bool) (*media.Frame, error) {
+func (w *wav) peek(context.Context) (time.Duration, bool, error) {
+	return w.at(w.sample), w.sample < w.samples(), nil
+}
+
+func (w *wav) take() (*media.Frame, error) {
 	n := min(ticksOf(wavFrame, uint32(w.track.ClockRate)), w.samples()-w.sample)
-	if n <= 0 {
-		return nil, io.EOF
-	}
 	b := make([]byte, n*w.block)
-	if err := readFull(w.r, b, w.start+w.sample*w.block); err != nil {
+	if err := readFull(w.r, b, w.first+w.sample*w.block); err != nil {
 		return nil, fmt.Errorf("inject: WAV sample %d: %w", w.sample, err)
 	}
 	at := w.at(w.sample)
 	w.sample += n
 	return &media.Frame{Track: w.track, PTS: at, DTS: at, Data: [][]byte{w.convert(b)}}, nil
+}
+
+func (w *wav) rewind() error {
+	w.sample = 0
+	return nil
 }
 
 // convert makes L16 of the PCM of a file, which has the low byte first.
@@ -162,6 +171,7 @@ func (w *wav) seek(at time.Duration) (time.Duration, error) {
 	step := ticksOf(wavFrame, uint32(w.track.ClockRate))
 	n := min(ticksOf(at, uint32(w.track.ClockRate)), max(w.samples()-1, 0))
 	w.sample = n - n%step
+	w.sought()
 	return w.at(w.sample), nil
 }
 

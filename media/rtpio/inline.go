@@ -78,17 +78,18 @@ func (l *inLine) end(now time.Duration) {
 // packet takes a packet that came now.
 func (l *inLine) packet(p inPacket) {
 	f := l.formats.Lookup(p.pt)
-	if f == nil {
+	ours := l.stream != nil && p.ssrc == l.stream.ssrc && l.stream.fits(p.number)
+	if f == nil && !ours {
 		l.unknown++
 		return
 	}
 	l.packets++
 	l.bytes += uint64(p.size)
-	if s := l.stream; s == nil || p.ssrc != s.ssrc || !s.fits(p.number) {
+	if !ours {
 		l.follow(p)
 		return
 	}
-	l.take(p, f)
+	l.take(p, f) // of an unknown type too: its number is not missing
 }
 
 // follow decides about a packet that is not of the stream: a new one begins
@@ -174,21 +175,22 @@ func (l *inLine) take(p inPacket, f *sdp.Format) {
 		return
 	}
 	l.arrive(p, f)
-	if p.seq == s.next {
+	if p.seq == s.next && !s.fresh {
 		s.pass(p, l.give)
 		return
 	}
 	s.hold(p, l.give)
-	if held == 0 {
+	if held == 0 && p.seq != s.next {
 		l.lost(p.arrival)
 	}
 }
 
-// arrive lets the clocks see a packet, in the order of arrival.
+// arrive lets the clocks see a packet, in the order of arrival. f is nil for an
+// unknown payload type.
 func (l *inLine) arrive(p inPacket, f *sdp.Format) {
 	s := l.stream
 	s.lastCodec = p.arrival
-	if f.Codec == "" || f.ClockRate != s.rate {
+	if f == nil || f.Codec == "" || f.ClockRate != s.rate {
 		return
 	}
 	s.time(p.ts, p.arrival)
@@ -282,6 +284,9 @@ func (l *inLine) deadline() (at time.Duration, ok bool) {
 	w := l.stream.first()
 	if w == nil {
 		return 0, false
+	}
+	if l.stream.fresh {
+		return l.stream.switched + minReorder, true
 	}
 	longest := w.arrival + l.r.clock.Longest()
 	pts, mapped := l.stream.track.Peek(w.ts)

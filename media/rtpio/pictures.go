@@ -229,6 +229,8 @@ func (v *pictures) finish(now time.Duration) {
 	if !c.slices {
 		if v.damaged {
 			v.want()
+			v.l.damaged++
+			v.freeze()
 		}
 		return
 	}

@@ -83,11 +83,16 @@ func (r *reader) rtp(b []byte, from netip.AddrPort, now time.Time) {
 		s.malformed.Add(1)
 		return
 	}
+	s.mu.Lock()
 	if c.recv.Lookup(r.packet.PayloadType) == nil {
-		s.foreign.Add(1) // it proves nothing about its sender
+		// It proves nothing about its sender.
+		if from == l.latch.locked {
+			s.receiver.Packet(l.index, &r.packet, now)
+		}
+		s.mu.Unlock()
+		s.foreign.Add(1)
 		return
 	}
-	s.mu.Lock()
 	ok, moved := l.latch.accept(from, r.packet.SSRC, r.packet.SequenceNumber, now)
 	if ok {
 		s.lastIn = now

@@ -53,6 +53,7 @@ type stream struct {
 	highest uint64
 	came    [windowSize / 64]uint64 // bit seq%windowSize: it came
 	gap     bool                    // what is given on next follows a loss
+	fresh   bool                    // nothing was given on: packets before base may come
 	window  *window
 	askAt   time.Duration // when a lost packet is to be asked again; 0: none
 
@@ -87,7 +88,7 @@ type waiting struct {
 func newStream(ssrc uint32, number uint16, w *window) *stream {
 	seq := 1<<16 + uint64(number)
 	w.clear()
-	return &stream{ssrc: ssrc, base: seq, next: seq, highest: seq - 1, window: w}
+	return &stream{ssrc: ssrc, base: seq, next: seq, highest: seq - 1, window: w, fresh: true}
 }
 
 func (w *window) clear() {
@@ -142,6 +143,13 @@ func (s *stream) judge(p *inPacket) verdict {
 		s.advance(p.seq, p.arrival)
 		return packetNew
 	}
+	if s.fresh && p.seq < s.base {
+		for i := p.seq + 1; i < s.base; i++ {
+			s.window.slots[i%windowSize].noticed = p.arrival
+			s.ask(p.arrival + askAfter)
+		}
+		s.base, s.next = p.seq, p.seq
+	}
 	word, bit := &s.came[p.seq%windowSize/64], uint64(1)<<(p.seq%64)
 	switch {
 	case *word&bit != 0:
@@ -180,9 +188,13 @@ func (s *stream) ask(at time.Duration) {
 	}
 }
 
-// hold keeps a packet behind a gap. Those that have no room any more are
-// given up first, by deliver.
+// hold keeps a packet behind a gap, or one of the first. Those that have no
+// room any more are given up before.
 func (s *stream) hold(p inPacket, deliver func(inPacket)) {
+	if s.fresh && p.seq-s.next < windowSize {
+		s.window.put(p)
+		return
+	}
 	for p.seq-s.next >= windowSize {
 		s.giveUp(p.seq-windowSize+1, deliver)
 	}
@@ -232,7 +244,7 @@ func (s *stream) first() *waiting {
 
 // giveUp goes on behind the gap, or at number upTo if that comes first.
 func (s *stream) giveUp(upTo uint64, deliver func(inPacket)) {
-	s.gap = true
+	s.gap, s.fresh = !s.fresh, false
 	if w := s.first(); w != nil && w.seq <= upTo {
 		s.next = w.seq
 		s.drain(deliver)

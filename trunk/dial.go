@@ -266,7 +266,7 @@ func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, 
 		case <-ctx.Done():
 			cause := context.Cause(ctx)
 			tx.Cancel(reason("SIP", 487, cancelText(cause)))
-			c.srv.spawn(func() { d.late(tx) })
+			c.srv.serve(func() { d.late(tx) })
 			return nil, cause
 		}
 	}

@@ -395,8 +395,9 @@ func (c *Call) confirm(a *answer) {
 			interval = min(2*interval, clock.t2)
 			again.Reset(interval)
 		case <-deadline.C:
-			c.settle(a, ErrNoACK)
+			// First the end: who waits for the answer is not to give another reason.
 			c.hang(ending{protocol: "SIP", cause: 408, text: "no ACK", err: ErrNoACK})
+			c.settle(a, ErrNoACK)
 			return
 		case <-c.srv.ctx.Done():
 			c.settle(a, ErrServerClosed)
@@ -412,10 +413,10 @@ func (c *Call) confirmed(a *answer, ack *sip.Request) {
 		return
 	}
 	err := c.takeAnswer(ack)
-	c.settle(a, err)
 	if err != nil {
 		c.hang(ending{protocol: "SIP", cause: refusalOf(err).code, text: err.Error(), err: err})
 	}
+	c.settle(a, err)
 }
 
 // takeAnswer gives the answer in an ACK or a 2xx to the Negotiator.

@@ -8,14 +8,14 @@ import (
 // TestDrift: so many more samples, of the tone at so much less of a frequency.
 func TestDrift(t *testing.T) {
 	t.Parallel()
-	for _, p := range [][2]int{{48000, 48000}, {8000, 48000}, {48000, 16000}, {44100, 48000}} {
-		for _, ppm := range []float64{-1000, -137, -3, 0, 3, 250, 1000} {
+	for _, p := range [][2]int{{48000, 48000}, {8000, 48000}, {44100, 48000}} {
+		for _, ppm := range []float64{-1000, -137, 0, 3, 1000} {
 			r, err := NewVariable(p[0], p[1], 1)
 			if err != nil {
 				t.Fatal(err)
 			}
 			r.SetDrift(ppm)
-			const seconds = 2
+			const seconds = 1
 			hz := 0.11 * float64(min(p[0], p[1]))
 			out := r.Append(nil, sine(seconds*p[0], hz, float64(p[0])))
 			want := seconds * float64(p[1]) * (1 + ppm*1e-6)
@@ -41,7 +41,7 @@ func TestDriftClamped(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.SetDrift(ppm)
-			counts[i] = len(r.Append(nil, make([]float32, 96000)))
+			counts[i] = len(r.Append(nil, make([]float32, 48000)))
 		}
 		if counts[0] != counts[1] {
 			t.Errorf("%g ppm gives %d samples, %g ppm %d", x[0], counts[0], x[1], counts[1])
@@ -57,7 +57,7 @@ func TestDriftChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := sine(2*rate, hz, rate)
+	in := sine(rate/2, hz, rate)
 	var out []float32
 	for i := 0; i < len(in); i += 96 {
 		r.SetDrift(900 * math.Sin(float64(i)))

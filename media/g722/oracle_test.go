@@ -12,12 +12,12 @@ import (
 
 var track = &media.Track{Codec: media.G722, ClockRate: rate, Channels: 1}
 
-// signals of a second; loud ones overflow in the other implementation.
+// signals of half a second; loud ones overflow in the other implementation.
 func signals() map[string][]float32 {
 	random := rand.New(rand.NewPCG(1, 2))
 	all := map[string][]float32{}
 	add := func(name string, sample func(t float64) float64) {
-		pcm := make([]float32, rate)
+		pcm := make([]float32, rate/2)
 		for i := range pcm {
 			pcm[i] = float32(sample(float64(i) / rate))
 		}

@@ -59,13 +59,13 @@ func SNR(want, got []float32) float64 {
 	return Level(want[:n]) - Level(differences)
 }
 
-// Lag is by how many samples, at most most, got is behind want: where they are
-// most alike.
+// Lag is by how many samples, at most most, got is behind want: where their
+// beginnings are most alike.
 func Lag(want, got []float32, most int) int {
 	best, found := math.Inf(-1), 0
 	for lag := range most + 1 {
 		sum := 0.0
-		for i := range min(len(want), len(got)-most) {
+		for i := range min(len(want), len(got)-most, 12000) {
 			sum += float64(want[i]) * float64(got[i+lag])
 		}
 		if sum > best {

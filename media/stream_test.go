@@ -639,6 +639,29 @@ func TestSource(t *testing.T) {
 	})
 }
 
+// TestSourceKeepsTheContract gives the sources of streams to the checks that
+// every source has to pass.
+func TestSourceKeepsTheContract(t *testing.T) {
+	for _, o := range []media.SinkOptions{{}, wantsAAC} {
+		var streams []*media.Stream
+		err := mediatest.TestSource(func() (media.Source, error) {
+			s := &media.Stream{Codecs: toAAC(nil)}
+			src, err := s.Source(o)
+			if err == nil {
+				err = mediatest.Feed(ctx, s, call(time.Second))
+			}
+			streams = append(streams, s)
+			return src, errors.Join(err, s.CloseWrite())
+		}, ms)
+		if err != nil {
+			t.Errorf("%+v: %v", o, err)
+		}
+		for _, s := range streams {
+			_ = s.Close()
+		}
+	}
+}
+
 func TestSourceOfClosedStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &media.Stream{}

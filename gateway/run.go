@@ -186,5 +186,8 @@ func (g *Gateway) shutdown(ctx context.Context) error {
 		errs = append(errs, g.RTMP.Close())
 	}
 	g.wg.Wait()
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("gateway: not everything ended in order within %v: %w", g.cfg.ShutdownTimeout, err)
+	}
+	return nil
 }

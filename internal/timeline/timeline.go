@@ -146,7 +146,13 @@ func (tl *Timeline) bounds() (low, high time.Duration) {
 // Delay is what Playout returned last.
 func (tl *Timeline) Delay() time.Duration { return tl.delay }
 
-// Longest is the bound of the jitter buffer.
+// Shortest and Longest are the bounds of the jitter buffer.
+func (tl *Timeline) Shortest() time.Duration {
+	low, _ := tl.bounds()
+	return low
+}
+
+// Longest is the other bound.
 func (tl *Timeline) Longest() time.Duration {
 	_, high := tl.bounds()
 	return high

@@ -286,7 +286,7 @@ func (l *inLine) deadline() (at time.Duration, ok bool) {
 		return 0, false
 	}
 	if l.stream.fresh {
-		return l.stream.switched + minReorder, true
+		return l.stream.switched + max(l.r.clock.Shortest()-minReorder, minReorder), true
 	}
 	longest := w.arrival + l.r.clock.Longest()
 	pts, mapped := l.stream.track.Peek(w.ts)
@@ -319,6 +319,7 @@ func (l *inLine) expire(now time.Duration) {
 			break
 		}
 		l.stream.giveUp(l.stream.highest, l.give)
+		l.r.clock.Playout(now)
 	}
 	l.events.expire(l, now)
 }

@@ -178,7 +178,7 @@ func (r *receiver) Pop(now time.Time, emit func(*media.Frame)) (next time.Time) 
 			l.expire(t)
 		}
 	}
-	r.release(t-r.clock.Delay(), emit)
+	r.release(t-r.clock.Playout(t), emit) // what expired may have moved the clock
 	if due, ok := r.next(); ok {
 		return r.start.Add(due)
 	}

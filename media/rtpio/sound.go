@@ -67,7 +67,8 @@ func (a *sound) use(f *sdp.Format, payload []byte) {
 	if a.track != nil && a.track.Codec == t.Codec && a.track.ClockRate == t.ClockRate && a.track.Channels == t.Channels {
 		return
 	}
-	a.track = &t
+	track := t
+	a.track = &track
 }
 
 // opusStereo is a bit of an Opus packet's first byte (RFC 6716 section 3.1).

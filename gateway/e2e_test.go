@@ -63,6 +63,11 @@ func (r *running) call(number string) (hangup func()) {
 	case <-time.After(20 * time.Second):
 		r.t.Fatalf("call to %s not answered", number)
 	}
+	eventually(r.t, "output of the call to "+number, func() bool {
+		return slices.ContainsFunc(r.Bridge.Sessions(), func(s *trunkcast.Session) bool {
+			return s.Call().Number() == number && len(s.Outputs()) > 0
+		})
+	})
 	return hangup
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trunkcast/trunkcast"
 	"github.com/trunkcast/trunkcast/gateway"
+	"github.com/trunkcast/trunkcast/rtmp"
 )
 
 // Run runs a gateway on its default trunk and a [Caller] that calls it until
@@ -41,7 +42,7 @@ func Run(ctx context.Context, cfg gateway.Config, opts gateway.Options, out io.W
 		})
 	}
 	opts.OnEvent = func(e trunkcast.Event) {
-		if e.Type == trunkcast.CallAnswered {
+		if e.Type == trunkcast.OutputState && e.State == rtmp.Live {
 			announce(out, g, e.Session.Stream().Name)
 		}
 		if onEvent != nil {

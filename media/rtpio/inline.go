@@ -21,6 +21,9 @@ const (
 	repairTime = askAfter + 20*time.Millisecond
 	// minReorder is how long a missing packet is waited for at least.
 	minReorder = 20 * time.Millisecond
+	// newSource is how long after a re-negotiation or a BYE another SSRC is
+	// followed from its first packet on.
+	newSource = 5 * time.Second
 )
 
 // inLine receives one m-line.
@@ -30,12 +33,12 @@ type inLine struct {
 	kind    sdp.Kind
 	formats payloads // nil: nothing is taken
 
-	stream   *stream   // nil until the first packet
-	lookFor  *inPacket // a packet of what may be a new stream; see follow
-	spare    []byte    // memory of lookFor
-	before   uint32    // SSRC before
-	moved    bool      // another SSRC is followed at once
-	window   *window   // of all its streams, one after the other
+	stream   *stream       // nil until the first packet
+	lookFor  *inPacket     // a packet of what may be a new stream; see follow
+	spare    []byte        // memory of lookFor
+	before   uint32        // SSRC before
+	moved    time.Duration // another SSRC is followed at once until then
+	window   *window       // of all its streams, one after the other
 	lastLoss time.Duration
 	rtt      time.Duration
 	asks     []uint16
@@ -98,7 +101,7 @@ func (l *inLine) packet(p inPacket) {
 // of now is silent: two that are mixed would else take turns.
 func (l *inLine) follow(p inPacket) {
 	s := l.stream
-	if s == nil || l.moved && p.ssrc != s.ssrc {
+	if s == nil || p.arrival < l.moved && p.ssrc != s.ssrc {
 		l.begin(p)
 		return
 	}
@@ -131,7 +134,7 @@ func (l *inLine) begin(p inPacket) {
 		l.window = &window{}
 	}
 	old := l.stream
-	l.moved = false
+	l.moved = 0
 	s := newStream(p.ssrc, p.number, l.window)
 	s.switched = p.arrival
 	s.rate = max(f.ClockRate, 1)
@@ -212,6 +215,10 @@ func (l *inLine) lost(now time.Duration) {
 
 // deliver takes packets in order.
 func (l *inLine) deliver(p inPacket) {
+	if l.formats == nil { // put on hold meanwhile
+		l.lose(true)
+		return
+	}
 	f := l.formats.Lookup(p.pt)
 	switch {
 	case f == nil:

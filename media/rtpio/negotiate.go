@@ -89,9 +89,6 @@ func (s *Session) offer(ctx context.Context, full bool) (body []byte, err error)
 	} else {
 		o = sdp.ReOffer(s.capabilities(), prev)
 	}
-	if o == nil {
-		return nil, errors.ErrUnsupported
-	}
 	wanted := make([]wantedLine, len(o.Lines))
 	for i, ol := range o.Lines {
 		wanted[i] = wantedLine{active: ol.Active, kind: ol.Kind, suite: ol.Suite}

@@ -27,7 +27,7 @@ func answered(t testing.TB, addr netip.AddrPort, lines string) (*Session, []*rea
 	t.Cleanup(func() { _ = s.Close() })
 	offer := "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 " + addr.Addr().String() + "\r\nt=0 0\r\n" + lines
 	if _, err := s.Answer(t.Context(), []byte(offer)); err != nil {
-		t.Skip("no negotiation in this build: ", err)
+		t.Fatal(err)
 	}
 	var readers []*reader
 	s.mu.Lock()

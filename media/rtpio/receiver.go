@@ -97,7 +97,7 @@ func (r *receiver) setFormats(line int, kind sdp.Kind, formats payloads, now tim
 		r.lines[line] = l
 	}
 	l.formats = formats
-	l.moved = true
+	l.moved = now + newSource
 	l.lookFor = nil
 }
 
@@ -128,7 +128,7 @@ func (r *receiver) SenderReport(line int, ssrc uint32, ntp uint64, rtp uint32, n
 // Bye tells that a source has ended: another one may take its place at once.
 func (r *receiver) Bye(line int, ssrc uint32, now time.Time) {
 	if l := r.line(line); l != nil && l.stream != nil && l.stream.ssrc == ssrc {
-		l.moved = true
+		l.moved = r.at(now) + newSource
 	}
 }
 

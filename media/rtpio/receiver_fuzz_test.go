@@ -55,7 +55,9 @@ func FuzzReceiver(f *testing.F) {
 				payload = config
 			case 7:
 				l.r.Bye(line, h.SSRC, l.start.Add(now))
-				if a > 200 {
+				if a > 240 {
+					l.r.setFormats(line, sdp.Audio+sdp.Kind(line), nil, now)
+				} else if a > 200 {
 					l.r.setFormats(line, sdp.Audio+sdp.Kind(line), []formatList{soundFormats, pictureFormats}[line], now)
 				}
 			}

@@ -70,7 +70,9 @@ func (c *encoderChannel) prepare(l *layout) {
 			roots += root
 			power := float32(math.Sqrt(float64(v * root)))
 			power34[i] = power
-			peak = max(peak, power)
+			if power > peak {
+				peak = power
+			}
 		}
 		if band.inaudible {
 			peak = 0

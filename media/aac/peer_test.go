@@ -81,7 +81,7 @@ func TestPeerDecodesEncoder(t *testing.T) {
 // allSignals makes some frames of each signal, one after the other.
 func allSignals(rate, channels, frames int) (pcm []float32) {
 	for _, name := range slices.Sorted(maps.Keys(signals)) {
-		pcm = append(pcm, render(signals[name], rate, channels, frames)...)
+		pcm = append(pcm, render(name, rate, channels, frames)...)
 	}
 	return pcm
 }

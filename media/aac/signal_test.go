@@ -3,6 +3,8 @@ package aac
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
+	"sync"
 )
 
 // A signal makes sample i of a channel at a rate in Hz.
@@ -80,15 +82,27 @@ func musicLike(i, channel, rate int) float64 {
 	return .12 * v
 }
 
-// render makes frames of 1024 samples of a signal.
-func render(s signal, rate, channels, frames int) []float32 {
+// rendered keeps what render made: most tests use the same.
+var rendered sync.Map
+
+// render makes frames of 1024 samples of one of the signals.
+func render(name string, rate, channels, frames int) []float32 {
+	type key struct {
+		name                   string
+		rate, channels, frames int
+	}
+	k := key{name, rate, channels, frames}
+	if pcm, ok := rendered.Load(k); ok {
+		return slices.Clone(pcm.([]float32))
+	}
 	pcm := make([]float32, 0, frames*frameSize*channels)
 	for i := range frames * frameSize {
 		for c := range channels {
-			pcm = append(pcm, float32(s(i, c, rate)))
+			pcm = append(pcm, float32(signals[name](i, c, rate)))
 		}
 	}
-	return pcm
+	rendered.Store(k, pcm)
+	return slices.Clone(pcm)
 }
 
 // hostile makes frames at random of what codecs do not like.

@@ -1,7 +1,11 @@
 package aac
 
+import "math"
+
 // loudest bounds the samples that are taken for sound: 18 dB above full scale.
-const loudest = 8
+// Numbers are compared by their bits, sign aside, which order floats as well
+// and put infinities and NaN at the end.
+var loudest = math.Float32bits(8)
 
 // synthesize turns lines into the samples c.out (4.6.11.3). It returns false,
 // and forgets the overlap, if they are out of any range.
@@ -12,15 +16,17 @@ func (d *decoder) synthesize(c *decoderChannel, lines []float32, seq windowSeque
 		d.blockOfLong(c, lines, seq, shape)
 	}
 	c.shape = shape
-	peak := float32(0)
+	peak := uint32(0)
 	first, overlap, out := d.block[:frameSize], c.overlap[:frameSize], c.out[:frameSize]
 	for i, v := range first {
 		v += overlap[i]
 		out[i] = v
-		peak = max(peak, v, -v)
+		if size := math.Float32bits(v) &^ (1 << 31); size > peak {
+			peak = size
+		}
 	}
 	copy(overlap, d.block[frameSize:])
-	if peak < loudest { // false for NaN
+	if peak < loudest {
 		return true
 	}
 	clear(overlap)

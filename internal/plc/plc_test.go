@@ -74,6 +74,12 @@ func TestFade(t *testing.T) {
 	if levels[0] < plctest.Level(tone)-2 || levels[3] < -25 {
 		t.Errorf("it fades too early: %.1f", levels)
 	}
+	if j, want := plctest.Jump(out), plctest.Jump(tone); j > 1.2*want {
+		t.Errorf("a step of %.3f, the tone has %.3f", j, want)
+	}
+	if c.now.length != 3*c.pitch {
+		t.Errorf("repeats %d samples, want three periods of %d", c.now.length, c.pitch)
+	}
 	for i, s := range out[rate*silent/1000:] {
 		if s != 0 {
 			t.Fatalf("sample %d after the fading is %g", i, s)
@@ -104,6 +110,25 @@ func TestSteady(t *testing.T) {
 			}
 			if d := plctest.Level(out[10*frame:11*frame]) - plctest.Level(pcm); d > 1.5 || d < -3 {
 				t.Errorf("%d Hz, tone of %g: %.1f dB in the gap", rate, hz, d)
+			}
+		}
+	}
+}
+
+// TestSeams loses tones that are too slow for any loop, so that its ends do not
+// meet and neither do the sides of the gap, for longer than it takes to go
+// through one, two and three periods.
+func TestSeams(t *testing.T) {
+	t.Parallel()
+	const rate = 8000
+	for _, hz := range []float64{23, 31, 40, 47} {
+		for from := 10; from < 20; from++ {
+			for lost := 1; lost <= 4; lost++ {
+				out := lose(New(rate), plctest.Sine(rate, 1, hz, 0.5), rate, from, from+lost)
+				// A full scale apart at worst, in 30 samples at least.
+				if j := plctest.Jump(out); j > 0.08 {
+					t.Errorf("tone of %g Hz, %d frames lost from %d on: a step of %.3f", hz, lost, from, j)
+				}
 			}
 		}
 	}

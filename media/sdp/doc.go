@@ -22,6 +22,12 @@
 // audio and the first acceptable video line are taken and all others refused
 // with port 0. Payload numbers belong to a line, never to the call.
 //
+// An answer names every audio codec in common, since audio can be transcoded,
+// but one video format: video goes out as it comes in. Of several H.264
+// payload types packetization mode 1 is taken before mode 0, then the profile
+// of the wish; profile and mode of the answer are those of the offer. Comfort
+// noise is understood, and answered only where the template names it.
+//
 // The sdp block of a trunk is a [Template]: a wish, not an SDP. The codecs it
 // names come first, and only they are answered if one of them was offered; a
 // caller with none of them is still served from the default list, unless

@@ -237,6 +237,28 @@ func TestH264(t *testing.T) {
 	}
 }
 
+// TestOneVideoCodec: what comes in goes out as it is, so there is no choice to
+// leave to the peer.
+func TestOneVideoCodec(t *testing.T) {
+	const both = "m=video 5002 RTP/AVP 98 96\r\na=rtpmap:98 H265/90000\r\na=rtpmap:96 H264/90000\r\n"
+	for want, caps := range map[string]*Capabilities{
+		"[96]": nil,
+		"[98]": {OfferOrder: true},
+	} {
+		if got := fmt.Sprint(sendTypes(mustMatch(t, caps, nil, head+both).Line(Video))); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestRefusedLineHasNoKey(t *testing.T) {
+	key := "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:CfTLyqpSFNTYbDAuv4XKvL6RVO4aMcoRJvNSgo4B\r\n"
+	a := mustMatch(t, nil, nil, head+"m=audio 5000 RTP/SAVP 18\r\n"+key+"m=audio 5000 RTP/SAVP 0\r\n"+key)
+	if a.Lines[0].Crypto != nil || a.Lines[1].Crypto == nil {
+		t.Errorf("%v %v", a.Lines[0].Crypto, a.Lines[1].Crypto)
+	}
+}
+
 func sendTypes(l *Line) (list []uint8) {
 	for _, f := range l.Send.Formats() {
 		list = append(list, f.PayloadType)
@@ -277,6 +299,10 @@ func TestCodecPreference(t *testing.T) {
 		if e := a.Line(Audio).Send.Event(8000); !c.caps.NoEvents && e == nil {
 			t.Errorf("%s: no telephone-event", name)
 		}
+	}
+	twice := mustMatch(t, nil, nil, head+"m=audio 5000 RTP/AVP 0 101 102\r\na=rtpmap:101 telephone-event/8000\r\na=rtpmap:102 telephone-event/8000\r\n")
+	if got := fmt.Sprint(sendTypes(twice.Line(Audio))); got != "[0 101]" {
+		t.Errorf("two of a kind: %s", got)
 	}
 	_, err := Match(&Capabilities{Strict: true, Template: mustTemplate(t, "m=audio 9 RTP/AVP 18")}, nil, mustParse(t, offer))
 	var no *NotAcceptableError

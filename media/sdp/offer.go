@@ -78,7 +78,6 @@ func keptLines(prev *Agreed) []ownLine {
 	own := make([]ownLine, len(prev.Lines))
 	for i, l := range prev.Lines {
 		own[i] = l.own
-		own[i].active = l.Accepted
 	}
 	return own
 }

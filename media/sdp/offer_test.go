@@ -123,6 +123,10 @@ func TestAccept(t *testing.T) {
 	if len(a.Lines) != 2 || a.Lines[1].Accepted || a.Lines[1].Reason != ReasonDisabled || a.MarshalAnswer(Local{}) != nil {
 		t.Errorf("%+v", a.Lines[1])
 	}
+	a = accept(t, o, audioOffer+"m=video 0 RTP/AVP 96\r\n")
+	if re := ReOffer(nil, a); a.Lines[1].Accepted || re.Lines[1].Active || !re.Lines[0].Active {
+		t.Errorf("a refused line is offered again: %+v", re.Lines)
+	}
 	a = accept(t, o, audioOffer+"a=sendonly\r\n"+videoOffer+"m=audio 9 RTP/AVP 0\r\n")
 	if len(a.Lines) != 2 || a.Line(Audio).Direction != RecvOnly || !a.Line(Audio).Held() || a.Origin.SessionID != "1" {
 		t.Errorf("%+v", a.Line(Audio))
@@ -289,5 +293,26 @@ func TestSecureStaysSecure(t *testing.T) {
 	}
 	if i := slices.IndexFunc(a.Lines, func(l *Line) bool { return l.Crypto.Tag != 3 }); i >= 0 {
 		t.Error(a.Lines[i].Crypto)
+	}
+}
+
+// TestNumbersKeepTheirMeaning: whatever a payload type stood for in a line, it
+// never stands for something else.
+func TestNumbersKeepTheirMeaning(t *testing.T) {
+	a := mustMatch(t, nil, nil, head+"m=audio 5000 RTP/AVP 107 8\r\na=rtpmap:107 iLBC/8000\r\n"+
+		"m=video 5002 RTP/AVP 103 104\r\na=rtpmap:103 H264/90000\r\na=rtpmap:104 H264/90000\r\na=fmtp:104 packetization-mode=1\r\n")
+	a = mustMatch(t, nil, a, head+audioOffer+"m=video 5002 RTP/AVP 104\r\na=rtpmap:104 H264/90000\r\na=fmtp:104 packetization-mode=1\r\n")
+	o := NewOffer(nil, a)
+	if got := types(o, 0); !strings.HasPrefix(got, "96=opus 9=G722 8=PCMA 0=PCMU ") {
+		t.Error(got)
+	}
+	if got := types(o, 1); got != "104=H264 103=H264 98=H265" || o.Lines[1].Recv.Lookup(103).H264.PacketizationMode != 0 {
+		t.Error(got)
+	}
+	// Two offers upon one agreement do not disturb each other.
+	before := types(NewOffer(nil, a), 1)
+	NewOffer(&Capabilities{Video: MediaCapabilities{Codecs: []Codec{{Codec: media.H265, PayloadType: 110}}}}, a)
+	if got := types(NewOffer(nil, a), 1); got != before {
+		t.Error(got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"github.com/trunkcast/trunkcast/internal/sipnet"
 	"github.com/trunkcast/trunkcast/trunk/trunktest"
 )
 
@@ -287,7 +288,8 @@ func TestDialledPeerLeaves(t *testing.T) {
 		leg.Await("ACK")
 		leg.Request("BYE", "", "")
 		leg.Expect("BYE", 200)
-		leg.Request("OPTIONS", "", "") // the door is closed behind it
+		eventually(t, "the door is closed behind it", func() bool { return s.sockets[0].admit(p.Addr(), "udp") == sipnet.Silent })
+		leg.Request("OPTIONS", "", "")
 		if m := p.Try(100*time.Millisecond, func(*trunktest.Message) bool { return true }); m != nil {
 			t.Errorf("then %s", m.Line)
 		}

@@ -147,6 +147,7 @@ func fast(s *Server) *Server {
 // The 2xx is repeated on every transport until the ACK, and without one the
 // call ends with BYE.
 func TestRepeatedAnswer(t *testing.T) {
+	t.Parallel() // it waits for timers
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
 			calls := make(chan *Call, 1)

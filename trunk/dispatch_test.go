@@ -67,7 +67,7 @@ func TestRefusals(t *testing.T) {
 			if strings.Contains(tt.extra, "X-Contact") {
 				text = strings.Replace(text, "\r\nContact: "+p.Contact(), "", 1)
 			}
-			leg.InviteBranch, leg.InviteSeq, leg.InviteTarget = "z9hG4bKx", 1, leg.Target
+			leg.InviteBranch, leg.InviteSeq, leg.InviteTarget, leg.Seq = "z9hG4bKx", 1, leg.Target, 1
 			p.Send(leg.Server, text)
 			res := leg.Expect(tt.method, tt.code)
 			for name, want := range tt.headers {

@@ -76,6 +76,7 @@ func TestRegister(t *testing.T) {
 // The exchange up to a binding: challenges, a longer time, what goes wrong and
 // is tried again.
 func TestRegisterExchange(t *testing.T) {
+	t.Parallel() // it waits for timers
 	const ask = `Digest realm="r", nonce="n%d", qop="auth", algorithm=%s`
 	p := trunktest.NewPeer(t, "udp")
 	s, states := registering(t, p, Config{Login: "gw", Password: "secret", Expires: time.Minute}, nil)
@@ -114,12 +115,12 @@ func TestRegisterExchange(t *testing.T) {
 	if r := get(t, states, "state"); r.State != RegistrationFailed || r.Code != 401 {
 		t.Errorf("%+v", r)
 	}
-	p.Response(p.Request("REGISTER"), 200, "x", "Expires: 3\r\n", "")
+	p.Response(p.Request("REGISTER"), 200, "x", "Expires: 1\r\n", "")
 	if r := get(t, states, "state"); r.State != Registered {
 		t.Errorf("%+v", r)
 	}
 	begun := time.Now()
-	p.Response(p.Request("REGISTER"), 200, "x", "Expires: 3600\r\n", "") // before those 3 s have passed
+	p.Response(p.Request("REGISTER"), 200, "x", "Expires: 3600\r\n", "") // before that second has passed
 	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("again after %v", took)
 	}

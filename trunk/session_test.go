@@ -60,6 +60,7 @@ func short(s *Server) *Server {
 // A session that the far side does not refresh ends with BYE; one that it
 // refreshes, by UPDATE or re-INVITE, goes on.
 func TestSessionRefreshedByPeer(t *testing.T) {
+	t.Parallel() // it waits for timers
 	for _, method := range []string{"", "UPDATE", "INVITE"} {
 		t.Run("by "+method, func(t *testing.T) {
 			calls := make(chan *Call, 1)
@@ -108,6 +109,7 @@ func TestSessionRefreshedByPeer(t *testing.T) {
 // A session that is ours to refresh: by UPDATE where the far side allows it,
 // else by re-INVITE; a refusal is tried again, then the call ends.
 func TestSessionRefreshedByUs(t *testing.T) {
+	t.Parallel() // it waits for timers
 	for _, tt := range []struct{ name, allow, method, body string }{
 		{"update", "Allow: INVITE, UPDATE\r\n", "UPDATE", ""},
 		{"re-invite", "", "INVITE", "v=0\r\n"},
@@ -152,6 +154,7 @@ func TestSessionRefreshedByUs(t *testing.T) {
 
 // The timer that the answer to our INVITE asks for.
 func TestSessionOfDialledCall(t *testing.T) {
+	t.Parallel() // it waits for timers
 	p := trunktest.NewPeer(t, "udp")
 	s := &Server{Trunks: []Config{{RemotePort: int(p.Addr().Port())}}}
 	serve(t, short(s))

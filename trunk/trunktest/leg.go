@@ -110,8 +110,13 @@ func (l *Leg) ackFailure(m *Message) {
 // one is acknowledged.
 func (l *Leg) Response(method string) *Message {
 	l.P.t.Helper()
-	m := l.P.Next("a response to "+method, func(m *Message) bool {
-		return m.Code > 100 && m.Header("Call-ID") == l.CallID && strings.HasSuffix(m.Header("CSeq"), " "+method)
+	seq := l.Seq
+	if method == "INVITE" || method == "CANCEL" {
+		seq = l.InviteSeq
+	}
+	cseq := fmt.Sprint(seq, " ", method)
+	m := l.P.Next("a response to "+cseq, func(m *Message) bool {
+		return m.Code > 100 && m.Header("Call-ID") == l.CallID && m.Header("CSeq") == cseq
 	})
 	if method != "INVITE" {
 		return m

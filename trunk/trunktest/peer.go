@@ -10,7 +10,8 @@
 //	leg.Request("BYE", "", "")
 //	leg.Expect("BYE", 200)
 //
-// Nothing is sent by itself: no retransmissions, no ACK, no answer.
+// Nothing is sent by itself but the ACK to a failure. Retransmissions of
+// requests are shown once.
 package trunktest
 
 import (
@@ -45,12 +46,13 @@ type Peer struct {
 	mu    sync.Mutex
 	conns map[netip.AddrPort]net.Conn // by remote address
 	kept  []*Message                  // that came and nobody has asked for yet
+	seen  map[string]bool             // requests, by method and branch
 }
 
 // NewPeer opens a port until the test ends.
 func NewPeer(t testing.TB, transport string) *Peer {
 	t.Helper()
-	p := &Peer{t: t, transport: transport, in: make(chan *Message, 4096), conns: map[netip.AddrPort]net.Conn{}}
+	p := &Peer{t: t, transport: transport, in: make(chan *Message, 4096), conns: map[netip.AddrPort]net.Conn{}, seen: map[string]bool{}}
 	var err error
 	if transport == "tcp" {
 		if p.tcp, err = net.Listen("tcp4", "127.0.0.1:0"); err == nil {
@@ -103,9 +105,24 @@ func (p *Peer) receive() {
 		}
 		if m := parse(string(b[:n])); m != nil {
 			m.From = from
-			p.in <- m
+			p.take(m)
 		}
 	}
+}
+
+// take puts a message where Next finds it.
+func (p *Peer) take(m *Message) {
+	if m.Method != "" && m.Method != "ACK" {
+		key := m.Method + param(m.Header("Via"), "branch")
+		p.mu.Lock()
+		again := p.seen[key]
+		p.seen[key] = true
+		p.mu.Unlock()
+		if again {
+			return
+		}
+	}
+	p.in <- m
 }
 
 func (p *Peer) accept() {
@@ -151,7 +168,7 @@ func (p *Peer) readConn(c net.Conn, at netip.AddrPort) {
 			return
 		}
 		m.Body, m.From = string(body), at
-		p.in <- m
+		p.take(m)
 	}
 }
 

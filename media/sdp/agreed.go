@@ -95,16 +95,17 @@ type Line struct {
 }
 
 // Line returns the first accepted line of that kind, nil if there is none.
-func (a *Agreed) Line(k Kind) *Line {
+// Slides count only if there is no other video.
+func (a *Agreed) Line(k Kind) (found *Line) {
 	if a == nil {
 		return nil
 	}
 	for _, l := range a.Lines {
-		if l.Accepted && l.Kind == k {
-			return l
+		if l.Accepted && l.Kind == k && (found == nil || isSlides(found) && !isSlides(l)) {
+			found = l
 		}
 	}
-	return nil
+	return found
 }
 
 // Held tells that the peer wants no media from us on this line.

@@ -387,6 +387,9 @@ func TestLines(t *testing.T) {
 		if got := strings.Join(list, ", "); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
+		if name == "slides" && a.Line(Video).Index != 2 {
+			t.Errorf("the video line is %d", a.Line(Video).Index)
+		}
 		followsOffer(t, mustParse(t, head+c.body), a.MarshalAnswer(localFor(a)))
 	}
 }

@@ -63,8 +63,6 @@ func (t *Track) learn(l *Track, now time.Duration) bool {
 	return true
 }
 
-func (t *Track) forgetBias() { t.bias, t.biases = 0, median{} }
-
 // median is that of the last five values.
 type median struct {
 	values [5]time.Duration

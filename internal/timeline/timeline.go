@@ -44,10 +44,16 @@ func (tl *Timeline) Add(rate int, master bool, after *Track) *Track {
 	} else {
 		tl.tracks = append(tl.tracks, t)
 	}
-	for _, o := range tl.tracks {
-		o.forgetBias()
-	}
+	tl.renew()
 	return t
+}
+
+// renew lets the next reports tell a new bias at once: a clock began anew.
+// Until then the old one stands, for it is mostly the same camera.
+func (tl *Timeline) renew() {
+	for _, t := range tl.tracks {
+		t.biases = median{}
+	}
 }
 
 // Remove takes a track away.
@@ -84,7 +90,7 @@ func (tl *Timeline) lagAt(t *Track, now time.Duration) time.Duration {
 			continue
 		}
 		if lag, ok := o.lag(now); ok {
-			return lag
+			return lag + o.bias
 		}
 	}
 	return tl.lag

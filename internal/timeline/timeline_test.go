@@ -293,8 +293,8 @@ func TestAnotherSource(t *testing.T) {
 		}
 		first = false
 	})
-	if d := (c.lastA - c.lastV).Abs(); d > 170*time.Millisecond {
-		t.Errorf("%v apart without reports", d)
+	if d := (c.lastA - c.lastV).Abs(); d > 40*time.Millisecond {
+		t.Errorf("%v apart after another source", d)
 	}
 }
 

@@ -152,10 +152,8 @@ func (t *Track) place(at, arrival time.Duration, known bool) {
 	t.transit.add(arrival, arrival-at)
 	t.settled = true
 	t.settle(arrival)
-	t.reports = reports{}
-	for _, o := range t.tl.tracks {
-		o.forgetBias()
-	}
+	t.reports, t.bias = reports{}, 0
+	t.tl.renew()
 }
 
 // jumped tells that RTP time at, step after the last one, belongs to another

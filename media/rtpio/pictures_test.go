@@ -514,3 +514,46 @@ func TestInStep(t *testing.T) {
 		t.Errorf("sound at %v, picture at %v", a.PTS, p.PTS)
 	}
 }
+
+// TestAnotherCamera: a new SSRC, as after a transfer, begins with a key frame
+// of its own and goes on in time.
+func TestAnotherCamera(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	v := &voice{ssrc: 1}
+	a, b := &camera{t: t, format: h264Format(1), ssrc: 3}, &camera{t: t, format: h264Format(1), ssrc: 4, seq: 50000}
+	other := &media.Track{Codec: media.H264, Config: [][]byte{spsOf(40, 30, 66, -1), testPPS}}
+	for i := range 300 {
+		at := time.Duration(i) * 20 * ms
+		l.send(0, at, v.packet(160, byte(i)))
+		if i%2 > 0 {
+			continue
+		}
+		cam, ts, track, key := a, uint32(i)*1800, testTrack, i == 0
+		if i >= 150 {
+			cam, ts, track, key = b, uint32(i)*1800+1<<31, other, i == 160 // after five pictures of no use
+		}
+		f := h264Picture(track, key, 2000)
+		f.Data[0][1999] = byte(i)
+		for _, p := range cam.picture(ts, f) {
+			l.send(1, at, p)
+		}
+	}
+	l.run()
+	pictures := l.of(true)
+	if len(pictures) != 75+70 || len(l.of(false)) != 300 {
+		t.Fatalf("%d pictures, %d frames of sound", len(pictures), len(l.of(false)))
+	}
+	for i, p := range pictures {
+		want := time.Duration(i) * 40 * ms
+		if i >= 75 {
+			want += 200 * ms
+		}
+		if (p.PTS-want).Abs() > 5*ms || p.Key != (i == 0 || i == 75) || (p.Track.Width == 640) != (i >= 75) {
+			t.Fatalf("picture %d: %s, want %v", i, describe(p), want)
+		}
+	}
+	if st := l.stats(1); st.SSRC != 4 || st.Freezes != 1 || st.Lost != 0 {
+		t.Errorf("%+v", st)
+	}
+}

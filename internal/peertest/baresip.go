@@ -113,7 +113,7 @@ func StartBaresip(t testing.TB, o BaresipOptions) *Baresip {
 	}
 	// It listens for TLS on the port after that of SIP, whatever it is told.
 	sip, ctrl, rtp := Ports(t, 2), Port(t), Ports(t, o.MaxCalls*baresipRTPPorts)
-	b.Addr = fmt.Sprintf("127.0.0.1:%d", sip)
+	b.Addr = Loopback(sip)
 	video := ""
 	if o.Video != "" {
 		video = "avformat," + o.Video
@@ -125,7 +125,7 @@ func StartBaresip(t testing.TB, o BaresipOptions) *Baresip {
 	write(t, b.Folder, "accounts", "")
 	write(t, b.Folder, "contacts", "")
 	b.Process = Start(t, "baresip", "-f", b.Folder, "-v")
-	b.ctrl = dialBaresip(t, b.Process, fmt.Sprintf("127.0.0.1:%d", ctrl))
+	b.ctrl = dialBaresip(t, b.Process, Loopback(ctrl))
 	// An account from the file would register before anybody can connect, and
 	// the event would be lost.
 	b.Do("uanew", o.account(sip))

@@ -4,9 +4,11 @@ package peertest
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -45,6 +47,13 @@ func MakeClip(t testing.TB, o ClipOptions) Clip {
 	}
 	dir := t.TempDir()
 	c := Clip{Video: filepath.Join(dir, "clip.mp4"), Audio: filepath.Join(dir, "clip.wav")}
+	clips.Lock()
+	defer clips.Unlock()
+	if made, ok := clips.made[o]; ok {
+		writeFile(t, c.Video, made.video)
+		writeFile(t, c.Audio, made.audio)
+		return c
+	}
 	on := fmt.Sprintf("lt(mod(t,1),if(lt(mod(t,5),1),%g,%g))", longFlash, flashLength)
 	ffmpeg(t, "-f", "lavfi", "-i",
 		fmt.Sprintf("testsrc=size=%dx%d:rate=%d:duration=%d", o.Width, o.Height, o.FrameRate, o.Seconds),
@@ -55,7 +64,32 @@ func MakeClip(t testing.TB, o ClipOptions) Clip {
 	ffmpeg(t, "-f", "lavfi", "-i",
 		fmt.Sprintf("aevalsrc='if(%s,0.5*sin(2*PI*1000*t),0)':s=48000:d=%d", on, o.Seconds),
 		"-ac", "1", "-c:a", "pcm_s16le", c.Audio)
+	clips.made[o] = clipFiles{video: readFile(t, c.Video), audio: readFile(t, c.Audio)}
 	return c
+}
+
+// clips keeps what was made: tests of a package mostly want the same.
+var clips = struct {
+	sync.Mutex
+	made map[ClipOptions]clipFiles
+}{made: map[ClipOptions]clipFiles{}}
+
+type clipFiles struct{ video, audio []byte }
+
+func readFile(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeFile(t testing.TB, path string, b []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func ffmpeg(t testing.TB, args ...string) {

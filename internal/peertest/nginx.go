@@ -55,7 +55,7 @@ func StartNginx(t testing.TB) *Nginx {
 	rtmp, http := Port(t), Port(t)
 	n := &Nginx{
 		t: t, folder: t.TempDir(),
-		Addr:    fmt.Sprintf("127.0.0.1:%d", rtmp),
+		Addr:    Loopback(rtmp),
 		RTMPURL: fmt.Sprintf("rtmp://127.0.0.1:%d", rtmp),
 		StatURL: fmt.Sprintf("http://127.0.0.1:%d/stat", http),
 	}

@@ -18,6 +18,9 @@ const (
 	lastPort  = 19999
 )
 
+// Loopback is the address of a port on 127.0.0.1.
+func Loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
 // Port returns a TCP and UDP port on 127.0.0.1 that is free, and stays
 // reserved for the test against all test programs on this machine.
 func Port(t testing.TB) int {
@@ -69,7 +72,7 @@ func lockPort(port int) net.Listener {
 	if err != nil {
 		return nil
 	}
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	addr := Loopback(port)
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		_ = lock.Close()

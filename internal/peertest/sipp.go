@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"encoding/csv"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -100,7 +99,7 @@ func startSIPp(t testing.TB, scenario string, o SIPpOptions) *SIPp {
 	t.Helper()
 	s := &SIPp{t: t, folder: t.TempDir()}
 	port, media := Port(t), Ports(t, 4)
-	s.Addr = fmt.Sprintf("127.0.0.1:%d", port)
+	s.Addr = Loopback(port)
 	transport := "u1"
 	if o.Transport == "tcp" {
 		transport = "t1"

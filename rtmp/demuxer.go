@@ -295,11 +295,14 @@ func (d *demuxer) setAudio(t *media.Track) {
 
 // tagClock turns the 32-bit milliseconds of tags into a timeline that starts
 // at 0 and goes on over wraps and over jumps, which a publisher that was
-// restarted makes.
+// restarted makes. A jump is one within a kind: sound may lag behind the
+// picture by seconds.
 type tagClock struct {
 	begun  bool
-	raw    int64    // last time, unwrapped
+	raw    int64    // last time of either kind, unwrapped
 	offset int64    // timeline = raw + offset
+	before [2]int64 // last time of each kind, unwrapped
+	known  [2]bool  // before is of the present beginning
 	last   [2]int64 // given out, video and audio
 }
 
@@ -315,14 +318,26 @@ func (c *tagClock) time(kind byte, at uint32) time.Duration {
 		c.begun, c.raw, c.offset = true, int64(at), -int64(at)
 	}
 	raw := c.raw + int64(int32(at-uint32(c.raw)))
-	if d := raw - c.raw; d < -jumpBack || d > jumpForward {
-		c.offset = max(c.last[0], c.last[1]) + jumpGap - raw
-	}
-	c.raw = raw
 	i := 0
 	if kind == kindAudio {
 		i = 1
 	}
+	if c.jumped(i, raw) {
+		c.offset = max(c.last[0], c.last[1]) + jumpGap - raw
+		c.known = [2]bool{}
+	}
+	c.raw, c.before[i], c.known[i] = raw, raw, true
 	c.last[i] = max(c.last[i], raw+c.offset)
 	return time.Duration(c.last[i]) * time.Millisecond
+}
+
+// jumped tells whether raw is a new beginning. The first time of a kind in a
+// beginning is held against that of the other kind.
+func (c *tagClock) jumped(i int, raw int64) bool {
+	if c.known[i] {
+		d := raw - c.before[i]
+		return d < -jumpBack || d > jumpForward
+	}
+	d := raw - c.raw
+	return d < -jumpForward || d > jumpForward
 }

@@ -154,6 +154,15 @@ func TestTagClock(t *testing.T) {
 			t.Errorf("step %d: %v, want %v", i, got, step.want*time.Millisecond)
 		}
 	}
+	// Sound that is two seconds behind the picture is no new beginning.
+	var lag tagClock
+	for at := uint32(0); at < 10_000; at += 40 {
+		v := lag.time(kindVideo, at+2000)
+		a := lag.time(kindAudio, at)
+		if at > 2000 && v-a != 2*time.Second {
+			t.Fatalf("at %d ms: video %v, audio %v", at, v, a)
+		}
+	}
 	var w tagClock
 	w.time(kindVideo, 0xfffffff0)
 	if got := w.time(kindVideo, 0x10); got != 32*time.Millisecond {

@@ -78,7 +78,7 @@ func TestDemo(t *testing.T) {
 	if !strings.HasSuffix(url, "/live/rtmp_"+demo.DefaultNumber) {
 		t.Errorf("URL %s", url)
 	}
-	w := watch(t, url, 4*time.Second)
+	w := watch(t, url, 6*time.Second)
 	t.Logf("first picture %v after the start; %d pictures, %d audio frames, beeps at %v",
 		w.firstPicture.Sub(begun).Round(time.Millisecond), w.pictures, w.sounds, w.beeps)
 	w.check(t)
@@ -158,10 +158,19 @@ func (w *watched) check(t *testing.T) {
 	if len(w.beeps) < 3 {
 		t.Fatalf("%d beeps: %v", len(w.beeps), w.beeps)
 	}
+	// A machine that is too busy to send in time makes an interval longer, in
+	// sound and picture alike, but none shorter.
+	regular := 0
 	for i := 1; i < len(w.beeps); i++ {
-		if d := w.beeps[i] - w.beeps[i-1]; (d - time.Second).Abs() > 30*time.Millisecond {
+		switch d := w.beeps[i] - w.beeps[i-1]; {
+		case (d - time.Second).Abs() <= 30*time.Millisecond:
+			regular++
+		case d < time.Second:
 			t.Errorf("%v between two beeps", d)
 		}
+	}
+	if regular < 2 {
+		t.Errorf("beeps at %v", w.beeps)
 	}
 }
 

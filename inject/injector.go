@@ -21,7 +21,7 @@ import (
 // no seam.
 //
 // Audio that the sink does not take is transcoded by a media.Stream between
-// them. The fields are set before Start. The methods may be called from any
+// them, which makes it some ten milliseconds later than the pictures. The fields are set before Start. The methods may be called from any
 // goroutine.
 type Injector struct {
 	// Source is what is played. It is closed at the end.

@@ -37,7 +37,7 @@ type oggPage struct {
 }
 
 func readOggPage(r io.ReaderAt, off, size int64) (oggPage, error) {
-	b := make([]byte, min(oggHeader+oggSegment, size-off))
+	b := make([]byte, min(oggHeader+oggSegment, max(size-off, 0)))
 	if err := readFull(r, b, off); err != nil {
 		return oggPage{}, fmt.Errorf("inject: Ogg page at %d: %w", off, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/trunkcast/trunkcast/media"
@@ -18,11 +19,15 @@ const maxAhead = time.Second
 // maxStep is the longest distance of frames that is kept up over a jump.
 const maxStep = 100 * time.Millisecond
 
+// maxFill is the longest gap in the sound that a transcoder fills with silence:
+// all of that would be sent at once. After a longer one it begins anew.
+const maxFill = 300 * time.Millisecond
+
 // pump is what one goroutine does for an Injector.
 type pump struct {
 	*Injector
 	ctx   context.Context
-	sink  media.Sink // the injector's, or the stream before it
+	sink  *lockedSink
 	burst time.Duration
 	timer *time.Timer
 
@@ -38,15 +43,27 @@ type pump struct {
 
 	key, jumped time.Duration // last key frame in the file, and the one gone back to
 
-	routed bool // the source's tracks were looked at
-	silent bool // no codec for the sound
-	stream *media.Stream
+	silent bool          // no codec for the sound
+	stream *media.Stream // transcodes it, nil if that is not needed
 	sub    *media.Subscription
 	ended  <-chan struct{} // of sub
 }
 
+// lockedSink lets the goroutine of a stream write the sound and the pump the
+// pictures.
+type lockedSink struct {
+	mu   sync.Mutex
+	sink media.Sink
+}
+
+func (l *lockedSink) WriteFrame(ctx context.Context, f *media.Frame) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sink.WriteFrame(ctx, f)
+}
+
 func newPump(i *Injector) *pump {
-	p := &pump{Injector: i, ctx: i.ctx, sink: i.Sink, burst: i.Burst, key: -1, jumped: -1}
+	p := &pump{Injector: i, ctx: i.ctx, sink: &lockedSink{sink: i.Sink}, burst: i.Burst, key: -1, jumped: -1}
 	if p.burst <= 0 {
 		p.burst = defaultBurst
 	}
@@ -63,6 +80,11 @@ func (p *pump) run() error {
 		f, err := p.Source.ReadFrame(p.ctx)
 		if err != nil {
 			return err
+		}
+		if p.Live { // it may have been waited for for long
+			if err := p.control(); err != nil {
+				return err
+			}
 		}
 		if !p.wanted(f) {
 			continue
@@ -133,6 +155,7 @@ func (p *pump) takeAsked() asked {
 func (p *pump) setPaused(on bool) {
 	p.paused = on
 	if on {
+		p.leaveStream(true) // what it holds would come after the pause
 		p.event(Paused, nil)
 		return
 	}
@@ -269,29 +292,27 @@ func (p *pump) schedule(f *media.Frame) time.Duration {
 
 // write gives a frame to the sink.
 func (p *pump) write(f *media.Frame) error {
-	if err := p.route(f.Track); err != nil {
-		return err
-	}
+	out := *f // a frame is immutable: others may read this one
 	kind := 0
 	if f.Track.Codec.Audio() {
-		if p.silent {
-			return nil
-		}
 		kind = 1
 	}
-	out := *f // a frame is immutable: others may read this one
 	out.DTS = max(f.DTS+p.offset, p.last[kind])
 	out.PTS = max(f.PTS+p.offset, 0)
-	p.step[kind] = min(out.DTS-p.last[kind], maxStep)
+	gap := out.DTS - p.last[kind]
+	p.step[kind] = min(gap, maxStep)
 	p.last[kind] = out.DTS
 	looped := p.note(f, out.DTS)
-	if err := p.sink.WriteFrame(p.ctx, &out); err != nil {
-		return err
+	var err error
+	if kind == 1 {
+		err = p.writeAudio(&out, gap)
+	} else {
+		err = p.sink.WriteFrame(p.ctx, &out)
 	}
-	if looped {
+	if looped && err == nil {
 		p.event(Looped, nil)
 	}
-	return nil
+	return err
 }
 
 // note keeps the status.
@@ -321,69 +342,77 @@ func (p *pump) note(f *media.Frame, elapsed time.Duration) (looped bool) {
 	return looped
 }
 
-// route puts a media.Stream before the sink when there is audio in a codec
-// that the sink does not take. It is done before the first picture where that
-// is possible: a stream begins with a key frame.
-func (p *pump) route(t *media.Track) error {
-	if p.stream != nil || p.silent || p.Audio == nil || p.NoAudio {
-		return nil
-	}
-	if t.Codec.Video() {
-		if p.routed {
-			return nil
+// writeAudio gives sound to the sink, by way of a media.Stream if the sink does
+// not take its codec.
+func (p *pump) writeAudio(f *media.Frame, gap time.Duration) error {
+	switch {
+	case p.stream == nil && (p.Audio == nil || slices.Contains(p.Audio, f.Track.Codec)):
+		return p.sink.WriteFrame(p.ctx, f)
+	case p.stream == nil && (len(p.Audio) == 0 || !p.transcodable(f.Track.Codec, p.Audio[0])):
+		none := &media.ErrNoEncoder{From: f.Track.Codec}
+		if len(p.Audio) > 0 {
+			none.To = p.Audio[0]
 		}
-		tracks := p.Source.Tracks()
-		i := slices.IndexFunc(tracks, func(t *media.Track) bool { return t.Codec.Audio() })
-		if p.routed = true; i < 0 {
-			return nil
+		return p.goSilent(none)
+	case p.stream != nil && gap > maxFill:
+		p.leaveStream(false) // too late for what it holds
+	}
+	if p.stream == nil {
+		if err := p.transcode(); err != nil {
+			return err
 		}
-		t = tracks[i]
 	}
-	if slices.Contains(p.Audio, t.Codec) {
-		return nil
+	if err := p.stream.WriteFrame(p.ctx, f); err != nil {
+		return err
 	}
-	if len(p.Audio) == 0 || !p.transcodable(t.Codec, p.Audio[0]) {
-		return p.goSilent(t)
+	if err := p.sub.AudioErr(); err != nil {
+		return p.goSilent(err)
 	}
-	return p.transcode()
+	return nil
 }
 
+// transcode begins a stream that carries the sound alone: pictures wait for
+// nothing that way.
 func (p *pump) transcode() error {
-	p.stream = &media.Stream{Name: "inject", Codecs: p.codecs(), NeedKeyFrame: p.RequestKeyFrame, Logger: p.Logger}
-	sub, err := p.stream.Attach(media.SinkFunc(p.Sink.WriteFrame), media.SinkOptions{
-		Name: "injected", Audio: p.Audio, Encoder: p.Encoder, NoVideo: p.NoVideo,
+	stream := &media.Stream{Name: "inject", Codecs: p.codecs(), Logger: p.Logger}
+	sub, err := stream.Attach(media.SinkFunc(p.sink.WriteFrame), media.SinkOptions{
+		Name: "injected sound", Audio: p.Audio, Encoder: p.Encoder, NoVideo: true,
 	})
 	if err != nil {
 		return fmt.Errorf("inject: transcoding: %w", err)
 	}
-	p.sub, p.ended, p.sink = sub, sub.Done(), p.stream
+	p.stream, p.sub, p.ended = stream, sub, sub.Done()
 	return nil
 }
 
-// goSilent leaves the sound away. It is no reason to end if there is video.
-func (p *pump) goSilent(t *media.Track) error {
-	err := &media.ErrNoEncoder{From: t.Codec}
-	if len(p.Audio) > 0 {
-		err.To = p.Audio[0]
+// leaveStream ends the stream, after what is queued if that is wanted.
+func (p *pump) leaveStream(orderly bool) {
+	if p.stream == nil {
+		return
 	}
+	if orderly {
+		_ = p.stream.CloseWrite()
+	} else {
+		_ = p.stream.Close()
+	}
+	p.stream, p.sub, p.ended = nil, nil, nil
+}
+
+// goSilent leaves the sound away. It is no reason to end if there is video.
+func (p *pump) goSilent(err error) error {
 	video := slices.ContainsFunc(p.Source.Tracks(), func(t *media.Track) bool { return t.Codec.Video() })
 	if !video || p.NoVideo {
 		return err
 	}
 	p.silent = true
+	p.leaveStream(false)
 	p.log.Warn("injected without sound", "error", err)
 	p.event(NoAudioCodec, err)
 	return nil
 }
 
-// close ends the stream, after what is queued if the source came to its end.
+// close frees what the pump holds.
 func (p *pump) close(orderly bool) {
 	p.timer.Stop()
-	switch {
-	case p.stream == nil:
-	case orderly:
-		_ = p.stream.CloseWrite()
-	default:
-		_ = p.stream.Close()
-	}
+	p.leaveStream(orderly)
 }

@@ -106,9 +106,15 @@ func (e *encoder) spend() {
 		bits = e.findLevel()
 	}
 	limit := e.rate.limit()
-	for bits > limit && e.coarser(max(1, int(bits-limit)/(60*len(e.channels)))) {
+	for bits > limit && e.coarser(stepsFor(bits, limit)) {
 		bits = e.quantize()
 	}
+}
+
+// stepsFor returns how many steps coarser a frame should be quantized that is
+// too large. A step saves a tenth of the bits or more; one too many is heard.
+func stepsFor(bits, limit int32) int {
+	return int(max(1, min(12, 6*(bits-limit)/max(limit, 1))))
 }
 
 // findLevel sets the level by bisection: once, at the first frame with sound.

@@ -248,7 +248,10 @@ func TestCodecHangs(t *testing.T) {
 // changes to Opus.
 func TestPassThenTranscode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &media.Stream{Codecs: toAAC(nil)}
+		codecs := toAAC(nil)
+		// The first frame with sound begins before the last one of G.711.
+		codecs[2].(*mediatest.PCM).Delay = 1000
+		s := &media.Stream{Codecs: codecs}
 		var sink mediatest.Recorder
 		attach(t, s, &sink, media.SinkOptions{Audio: []media.Codec{media.AAC, media.PCMU}})
 		audio := &mediatest.Audio{}

@@ -490,6 +490,23 @@ func TestFailingSinks(t *testing.T) {
 	}
 }
 
+// TestFailureFreesTheQueue has a sink fail while frames wait.
+func TestFailureFreesTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &media.Stream{}
+		fail := make(chan struct{})
+		sink := mediatest.Recorder{Before: func(context.Context, *media.Frame) error { <-fail; return errors.New("full") }}
+		sub := attach(t, s, &sink, media.SinkOptions{})
+		play(t, s, call(time.Second))
+		close(fail)
+		<-sub.Done()
+		if st := sub.Stats(); st.Queued != 0 || st.Dropped != 74 || st.Frames != 0 {
+			t.Errorf("%+v", st)
+		}
+		_ = s.Close()
+	})
+}
+
 func TestDetach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &media.Stream{}

@@ -511,6 +511,8 @@ func TestTimesGoBack(t *testing.T) {
 		audio := &mediatest.Audio{At: time.Hour}
 		play(t, s, mediatest.Merge(time.Hour+2*time.Second, audio))
 		audio.At = 0
+		play(t, s, mediatest.Merge(5*time.Second, audio))
+		audio.At += time.Second // a gap is one as before
 		play(t, s, mediatest.Merge(10*time.Second, audio))
 		_ = s.CloseWrite()
 		checkSteady(t, sink.Frames(), 20*ms)
@@ -518,6 +520,50 @@ func TestTimesGoBack(t *testing.T) {
 			t.Errorf("%d frames for 12 s", n)
 		}
 	})
+}
+
+// TestLossBesideDrift has a frame lost while the clocks are 2 ms apart: a
+// codec is asked for a whole frame, and the distance is left to steering.
+func TestLossBesideDrift(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		frames := mediatest.Merge(2*time.Second, &mediatest.Audio{})
+		for _, f := range frames[20:] {
+			f.PTS += 2 * ms
+			f.DTS = f.PTS
+		}
+		var calls []int
+		transcode(t, slices.Delete(frames, 30, 31), toAAC(func(n int, _ []byte) { calls = append(calls, n) }))
+		if len(calls) != 1 || calls[0] != 160 {
+			t.Errorf("concealed %v samples, want 160", calls)
+		}
+	})
+}
+
+// TestEncoderDelay sees that what an encoder makes before the first sample is
+// left out, wherever on the timeline that is, and that nothing is missing at
+// the end.
+func TestEncoderDelay(t *testing.T) {
+	const length = 1024 * time.Second / 48000
+	for _, from := range []time.Duration{0, 5 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			codecs := toAAC(nil)
+			codecs[2].(*mediatest.PCM).Delay = 3000
+			sink, _ := transcode(t, mediatest.Merge(from+time.Second, &mediatest.Audio{At: from}), codecs)
+			got := sink.Frames()
+			if err := mediatest.Check(got, mediatest.Checks{MaxGap: 22 * ms}); err != nil {
+				t.Error(err)
+			}
+			if first := got[0].PTS; first <= from-length || first > from+length {
+				t.Errorf("audio that begins at %v begins at %v", from, first)
+			}
+			if end := got[len(got)-1].PTS + length; end < from+time.Second || end >= from+time.Second+length {
+				t.Errorf("audio that ends at %v ends at %v", from+time.Second, end)
+			}
+			if e := toneError(soundOf(t, got, 48000), 48000, from+100*ms, from+980*ms); e > 0.003 {
+				t.Errorf("the tone is off by %g", e)
+			}
+		})
+	}
 }
 
 func TestFastPacket(t *testing.T) {

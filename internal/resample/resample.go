@@ -155,7 +155,9 @@ func (r *Resampler) Append(dst, src []float32) []float32 {
 	if r.taps == 0 {
 		return append(dst, src...)
 	}
-	need := (len(src)/r.channels*r.to/r.from*(1e6+MaxDrift)/1e6 + 2) * r.channels
+	// The product does not fit into the int of a machine of 32 bits.
+	most := int64(len(src)/r.channels) * int64(r.to) / int64(r.from) * (1e6 + MaxDrift) / 1e6
+	need := (int(most) + 2) * r.channels
 	dst = slices.Grow(dst, need)
 	for len(src) > 0 {
 		n := min(len(src), block*r.channels)

@@ -11,7 +11,12 @@ import (
 	"time"
 
 	"github.com/trunkcast/trunkcast/inject"
+	"github.com/trunkcast/trunkcast/internal/democlip"
 	"github.com/trunkcast/trunkcast/internal/peertest"
+	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/media/aac"
+	"github.com/trunkcast/trunkcast/media/opus"
+	"github.com/trunkcast/trunkcast/rtmp"
 )
 
 // packet is what ffprobe says of one.
@@ -132,5 +137,33 @@ func TestPeerProbe(t *testing.T) {
 			}
 			compare(t, file)
 		})
+	}
+}
+
+// TestPeerInject plays the demo clip over its seam to a server, the sound
+// transcoded, and measures what a player gets.
+func TestPeerInject(t *testing.T) {
+	n := peertest.StartNginx(t)
+	p := &rtmp.Publisher{URL: n.RTMPURL + "/live/demo"}
+	i := &inject.Injector{
+		Source: democlip.Open(), Sink: p,
+		Audio: []media.Codec{media.AAC}, Codecs: []media.AudioCodec{aac.Codec{}, opus.Codec{}},
+	}
+	if err := i.Seek(8 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	defer i.Close()
+	n.WaitStream("demo", 20*time.Second)
+	m := peertest.Watch(t, n.RTMPURL+"/live/demo", 7*time.Second)
+	t.Logf("measured: %v", m)
+	m.Check(t, peertest.Expect{
+		Width: 640, Height: 360, FrameRate: 25, MaxOffset: 60 * time.Millisecond, MinFlashes: 4, MinBeeps: 4,
+	})
+	if st := i.Status(); st.Rounds == 0 {
+		t.Errorf("the seam was not passed: %+v", st)
 	}
 }

@@ -315,7 +315,8 @@ func (p *pump) write(f *media.Frame) error {
 	return err
 }
 
-// note keeps the status.
+// note keeps the status. A track that is still in the round before of a loop
+// tells nothing of the place in the file.
 func (p *pump) note(f *media.Frame, elapsed time.Duration) (looped bool) {
 	at, rounds := f.DTS, 0
 	if r, ok := p.Source.(rounder); ok {
@@ -325,12 +326,14 @@ func (p *pump) note(f *media.Frame, elapsed time.Duration) (looped bool) {
 	}
 	p.mu.Lock()
 	first := p.status.Frames == 0
-	p.status.Position = max(at, 0)
+	if at >= 0 {
+		p.status.Position = at
+	}
 	p.status.Elapsed, p.status.Rounds = elapsed, rounds
 	p.status.Frames++
 	p.mu.Unlock()
-	if f.Key && f.Track.Codec.Video() {
-		if p.key = max(at, 0); p.key != p.jumped {
+	if f.Key && f.Track.Codec.Video() && at >= 0 {
+		if p.key = at; p.key != p.jumped {
 			p.jumped = -1 // another group
 		}
 	}

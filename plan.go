@@ -120,7 +120,10 @@ func CheckConfig(cfg trunk.Config) (warnings []string, err error) {
 		return nil, fmt.Errorf("trunk %s: %w", cfg.Name, err)
 	}
 	if caps.Template != nil {
-		warnings = caps.Template.Warnings
+		warnings = append(warnings, caps.Template.Warnings...)
+	}
+	if caps.Lines != nil {
+		warnings = append(warnings, caps.Lines.Warnings...)
 	}
 	return warnings, nil
 }

@@ -130,6 +130,9 @@ func (p *Process) signal(s syscall.Signal) {
 // Output is what the program has printed so far, at most the last 1 MiB.
 func (p *Process) Output() string { return p.out.String() }
 
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 

@@ -131,7 +131,7 @@ func (p *Process) signal(s syscall.Signal) {
 func (p *Process) Output() string { return p.out.String() }
 
 // PID is the number of the process.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
+func (p *Process) PID() int { return p.Cmd.Process.Pid }
 
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }

@@ -106,6 +106,7 @@ func (c Config) withDefaults() Config {
 		c.Expires = time.Hour
 	}
 	set(&c.Transport, "udp")
+	set(&c.LargeRequests, "udp")
 	set(&c.ListenAddress, "0.0.0.0")
 	set(&c.MediaAddress, c.PublicAddress)
 	set(&c.Strangers, "refuse")
@@ -304,7 +305,7 @@ func (t *Trunk) target(ctx context.Context, host string, port int, transport str
 func (t *Trunk) targetOf(list []netip.AddrPort, host, transport string) sipnet.Target {
 	to := sipnet.Target{
 		Transport: transport, Addr: list[0], Others: list[1:], TLS: t.clientTLS,
-		SentBy: t.sentBy(list[0].Addr()), TryTCP: false,
+		SentBy: t.sentBy(list[0].Addr()), TryTCP: t.cfg.LargeRequests == "tcp",
 	}
 	if !isIP(host) {
 		to.Host = host

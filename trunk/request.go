@@ -39,7 +39,8 @@ func (c *Call) hop(ctx context.Context) (sipnet.Target, error) {
 	}
 	if err != nil {
 		c.log.Debug("request goes to the source of the last one", "error", err)
-		to = sipnet.Target{Transport: f.Transport(), Addr: f.Remote(), TLS: c.trunk.clientTLS, SentBy: c.trunk.sentBy(f.Remote().Addr())}
+		to = sipnet.Target{Transport: f.Transport(), Addr: f.Remote(), TLS: c.trunk.clientTLS,
+			SentBy: c.trunk.sentBy(f.Remote().Addr()), TryTCP: c.trunk.cfg.LargeRequests == "tcp"}
 	}
 	if f.Transport() == "udp" && to.Transport == "udp" && to.Addr == f.Remote() {
 		to.Flow = f // answers from the address the peer knows

@@ -52,6 +52,9 @@ func (t *Trunk) Dial(ctx context.Context, n Negotiator, o DialOptions) (*Call, e
 	if err != nil {
 		return nil, fmt.Errorf("trunk: dial: %w", err)
 	}
+	if err := t.offer(ctx, req, n); err != nil {
+		return nil, err
+	}
 	if o.RingTime <= 0 {
 		o.RingTime = defaultRingTime
 	}
@@ -64,6 +67,7 @@ func (t *Trunk) Dial(ctx context.Context, n Negotiator, o DialOptions) (*Call, e
 	defer stop()
 	if no := t.srv.reserve(c); no != nil {
 		c.cancel(nil)
+		c.rollback()
 		if t.srv.isDraining() {
 			return nil, ErrServerClosed
 		}
@@ -147,6 +151,20 @@ func (t *Trunk) newInvite(uri sip.Uri, to sipnet.Target, o DialOptions) (*sip.Re
 	return req, nil
 }
 
+// offer makes the body of the INVITE.
+func (t *Trunk) offer(ctx context.Context, req *sip.Request, n Negotiator) error {
+	var body []byte
+	err := contain(t.srv.log, func() (err error) {
+		body, err = n.Offer(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("trunk: offer: %w", err)
+	}
+	setSDP(req, body)
+	return nil
+}
+
 func (t *Trunk) newOutgoing(req *sip.Request, n Negotiator) *Call {
 	from := req.From()
 	key := dialogKey{callID: req.CallID().Value(), local: tagOf(from.Params)}
@@ -158,22 +176,13 @@ func (t *Trunk) newOutgoing(req *sip.Request, n Negotiator) *Call {
 
 // place sends the INVITE until it is answered.
 func (c *Call) place(ctx context.Context, to sipnet.Target, o DialOptions) error {
-	var body []byte
-	err := contain(c.log, func() error {
-		var err error
-		body, err = c.neg.Offer(ctx)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("trunk: offer: %w", err)
-	}
 	auth := c.trunk.credentials()
 	if o.AuthUser != "" || o.Password != "" {
 		auth = &credentials{user: o.AuthUser, password: o.Password}
 	}
 	addrs := to.Others
 	for {
-		req := c.nextInvite(body, auth)
+		req := c.nextInvite(auth)
 		d := c.sock.expect(c, req, o.RingTime+forkLife)
 		res, err := c.attempt(ctx, req, to, d, o.OnProgress)
 		if ctx.Err() == nil {
@@ -205,13 +214,12 @@ func next(res *sip.Response, err error) bool {
 }
 
 // nextInvite makes the INVITE of the next attempt: the first as it is.
-func (c *Call) nextInvite(body []byte, auth *credentials) *sip.Request {
+func (c *Call) nextInvite(auth *credentials) *sip.Request {
 	req := c.request.Clone()
 	c.mu.Lock()
 	req.CSeq().SeqNo = c.dialog.localSeq
 	c.dialog.localSeq++
 	c.mu.Unlock()
-	setSDP(req, body)
 	auth.sign(req)
 	return req
 }

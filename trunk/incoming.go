@@ -184,6 +184,7 @@ type answer struct {
 	tx      *sipnet.ServerTx
 	seq     uint32
 	offered bool              // it holds our offer: the ACK brings the answer
+	asked   bool              // the Negotiator was given the answer, or knows that there is none
 	ack     chan *sip.Request // of one
 	stop    chan struct{}     // closed when the far side says BYE
 	settled chan struct{}     // closed after err is set
@@ -229,7 +230,10 @@ func (c *Call) Answer(ctx context.Context, n Negotiator) error {
 	}
 	select {
 	case <-a.settled:
-		return a.err
+		if a.err != nil {
+			return c.errOr(a.err)
+		}
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -353,14 +357,19 @@ func (c *Call) successLocked(tx *sipnet.ServerTx, body []byte) *sip.Response {
 // withdraw undoes accept when a CANCEL, or a refusal of ours, was faster.
 func (c *Call) withdraw(a *answer, first bool, err error) {
 	c.rollback()
+	a.asked = true
 	c.settle(a, err)
 	if first && errors.Is(err, sipnet.ErrCancelled) {
 		c.cancelled(a.tx)
 	}
 }
 
-// settle notes that a 2xx needs no more care.
+// settle notes that a 2xx needs no more care. An offer in it that got no answer
+// is taken back.
 func (c *Call) settle(a *answer, err error) {
+	if a.offered && !a.asked {
+		c.rollback()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a.err = err
@@ -412,6 +421,7 @@ func (c *Call) confirmed(a *answer, ack *sip.Request) {
 		c.settle(a, nil)
 		return
 	}
+	a.asked = true
 	err := c.takeAnswer(ack)
 	if err != nil {
 		c.hang(ending{protocol: "SIP", cause: refusalOf(err).code, text: err.Error(), err: err})

@@ -150,3 +150,21 @@ func TestRefreshAfter(t *testing.T) {
 		}
 	}
 }
+
+// Over TCP calls come by the connection that the registration has opened.
+func TestCallOverRegistration(t *testing.T) {
+	p := trunktest.NewPeer(t, "tcp")
+	_, states := registering(t, p, Config{Transport: "tcp", Login: "gw"}, nil)
+	req := p.Request("REGISTER")
+	if !strings.Contains(req.Header("Contact"), ";transport=tcp>") {
+		t.Errorf("Contact %q", req.Header("Contact"))
+	}
+	p.Response(req, 200, "x", "", "")
+	get(t, states, "state")
+	leg := p.NewLeg(req.From, "gw")
+	leg.Request("INVITE", "P-Called-Party-ID: <sip:001201234@pbx>\r\n", trunktest.Offer)
+	leg.Expect("INVITE", 200)
+	leg.ACK("")
+	leg.Request("BYE", "", "")
+	leg.Expect("BYE", 200)
+}

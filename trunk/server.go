@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,7 +99,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	if err := s.open(ctx); err != nil {
+	if err := s.open(); err != nil {
 		s.Close()
 		return err
 	}
@@ -140,6 +141,9 @@ func (s *Server) prepare(ctx context.Context) error {
 	if err := s.makeTrunks(); err != nil {
 		return err
 	}
+	if err := s.makeSockets(); err != nil {
+		return err
+	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.started = true
 	return nil
@@ -166,31 +170,31 @@ func (s *Server) makeTrunks() error {
 	return nil
 }
 
-// open makes one endpoint for each local address and port, and starts it.
-func (s *Server) open(ctx context.Context) error {
-	for _, t := range s.list {
-		sock := s.socketFor(t)
-		if sock == nil {
-			sock = newSocket(s, t.listen)
-			s.sockets = append(s.sockets, sock)
-		}
-		sock.trunks = append(sock.trunks, t)
-		t.sock = sock
-	}
+// open starts the endpoints.
+func (s *Server) open() error {
 	for _, sock := range s.sockets {
-		if err := sock.start(ctx); err != nil {
+		if err := sock.start(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// socketFor finds the socket that t shares, nil if it is the first there. The
-// kernel gives each trunk with port 0 one of its own.
-func (s *Server) socketFor(t *Trunk) *socket {
-	for _, sock := range s.sockets {
-		if t.listen.Port() != 0 && sock.listen == t.listen {
-			return sock
+// makeSockets gives each local address and port its socket. The kernel gives
+// each trunk with port 0 one of its own.
+func (s *Server) makeSockets() error {
+	for _, t := range s.list {
+		i := slices.IndexFunc(s.sockets, func(k *socket) bool { return t.listen.Port() != 0 && k.listen == t.listen })
+		if i < 0 {
+			i = len(s.sockets)
+			s.sockets = append(s.sockets, newSocket(s, t.listen))
+		}
+		t.sock = s.sockets[i]
+		t.sock.trunks = append(t.sock.trunks, t)
+	}
+	for _, k := range s.sockets {
+		if err := k.prepare(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -262,10 +266,11 @@ func (s *Server) drain(ctx context.Context) {
 // It is idempotent.
 func (s *Server) Close() error {
 	s.stop(ErrServerClosed)
-	for _, sock := range s.sockets {
-		if sock.ep != nil {
-			sock.ep.Close()
-		}
+	s.mu.Lock()
+	sockets := s.sockets
+	s.mu.Unlock()
+	for _, sock := range sockets {
+		sock.ep.Close()
 	}
 	s.tasks.Wait()
 	s.serving.wait(context.Background())

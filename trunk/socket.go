@@ -1,7 +1,6 @@
 package trunk
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net/netip"
@@ -35,9 +34,8 @@ func newSocket(s *Server, listen netip.AddrPort) *socket {
 	}
 }
 
-// start opens the ports.
-func (k *socket) start(ctx context.Context) error {
-	first := k.trunks[0]
+// prepare makes the endpoint.
+func (k *socket) prepare() error {
 	k.ep = &sipnet.Endpoint{
 		Listen: k.listen, Listener: k.srv.Listener, Logger: k.srv.log,
 		Admit: k.admit, OnRequest: k.request, OnResponse: k.response,
@@ -55,9 +53,14 @@ func (k *socket) start(ctx context.Context) error {
 		}
 		k.ep.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 		k.ep.TLSListen = netip.AddrPortFrom(k.listen.Addr(), uint16(t.cfg.TLSPort))
-		first = t
-		break
+		return nil
 	}
+	return nil
+}
+
+// start opens the ports.
+func (k *socket) start() error {
+	first := k.trunks[0]
 	err := k.ep.Start(k.srv.ctx)
 	var l *sipnet.ListenError
 	if errors.As(err, &l) {

@@ -18,18 +18,26 @@ func (e *formatError) Error() string {
 }
 
 // input decodes audio and brings it to the rate and the channels of an
-// encoder.
+// encoder. What makes it faster or slower is a variable resampler, or, at high
+// rates, the cheaper slewer on that side of the resampler.
+//
+//	decode -> mix to fewer -> slew -> resample -> slew -> mix to more
 type input struct {
-	dec     AudioDecoder // nil: none for this track
-	decRate int          // Hz
-	decCh   int
-	outCh   int
-	res     *resample.Resampler
-	skip    int // samples at the output that are still to be left away
-	pcm     []float32
-	mixed   []float32
-	raw     []float32
-	silence []float32
+	dec       AudioDecoder // nil: none for this track
+	decRate   int          // Hz
+	decCh     int
+	outCh     int
+	res       *resample.Resampler
+	slew      slewer
+	slewFirst bool // in front of the resampler
+	slewLast  bool // behind it
+	delay     int  // of all, in samples at the output
+	skip      int  // samples at the output that are still to be left away
+	pcm       []float32
+	mixed     []float32
+	slewed    []float32
+	raw       []float32
+	silence   []float32
 }
 
 // open makes a decoder for t. After an error there is none.
@@ -62,15 +70,35 @@ func (p *input) mute(rate, ch int) {
 func (p *input) format(fromRate, fromCh, toRate, toCh int) error {
 	via := min(fromCh, toCh) // channels of the resampler
 	if p.res == nil || p.res.From() != fromRate || p.res.To() != toRate || p.res.Channels() != via {
-		res, err := resample.NewVariable(fromRate, toRate, via)
-		if err != nil {
+		if err := p.resampler(fromRate, toRate, via); err != nil {
 			return err
 		}
-		p.res = res
 	}
 	p.decRate, p.decCh, p.outCh = fromRate, fromCh, toCh
 	p.silence = make([]float32, 960*fromCh)
 	p.reset()
+	return nil
+}
+
+func (p *input) resampler(from, to, channels int) (err error) {
+	p.slew = slewer{channels: channels}
+	p.slewFirst = from > to && from >= slewRate
+	p.slewLast = from <= to && to >= slewRate
+	build := resample.NewVariable
+	if p.slewFirst || p.slewLast {
+		build = resample.New
+	}
+	res, err := build(from, to, channels)
+	if err != nil {
+		return err
+	}
+	p.res, p.delay = res, res.Delay()
+	switch {
+	case p.slewFirst:
+		p.delay += (slewDelay*to + from/2) / from
+	case p.slewLast:
+		p.delay += slewDelay
+	}
 	return nil
 }
 
@@ -79,8 +107,9 @@ func (p *input) format(fromRate, fromCh, toRate, toCh int) error {
 func (p *input) reset() {
 	if p.res != nil {
 		p.res.Reset()
-		p.res.SetDrift(0)
-		p.skip = p.res.Delay()
+		p.slew.reset()
+		p.skip = p.delay
+		p.drift(0)
 	}
 }
 
@@ -93,16 +122,17 @@ func (p *input) close() {
 }
 
 // pending is how many samples of the output are still in the resampler.
-func (p *input) pending() int {
-	if p.res == nil {
-		return 0
-	}
-	return p.res.Delay() - p.skip
-}
+func (p *input) pending() int { return p.delay - p.skip }
 
-func (p *input) drift(ppm float64) {
-	if p.res != nil {
-		p.res.SetDrift(ppm)
+// drift makes the output longer (1), shorter (-1) or as long as it is (0), by
+// 1000 ppm.
+func (p *input) drift(direction int) {
+	switch {
+	case p.res == nil:
+	case p.slewFirst || p.slewLast:
+		p.slew.set(direction)
+	default:
+		p.res.SetDrift(float64(direction) * slewPPM)
 	}
 }
 
@@ -113,10 +143,19 @@ func (p *input) convert(dst, pcm []float32) []float32 {
 		p.mixed = resample.Mix(p.mixed[:0], pcm, p.decCh, via)
 		pcm = p.mixed
 	}
+	if p.slewFirst {
+		p.slewed = p.slew.append(p.slewed[:0], pcm)
+		pcm = p.slewed
+	}
 	p.raw = p.res.Append(p.raw[:0], pcm)
-	n := min(p.skip, len(p.raw)/via)
+	out := p.raw
+	if p.slewLast {
+		p.slewed = p.slew.append(p.slewed[:0], out)
+		out = p.slewed
+	}
+	n := min(p.skip, len(out)/via)
 	p.skip -= n
-	return resample.Mix(dst, p.raw[n*via:], via, p.outCh)
+	return resample.Mix(dst, out[n*via:], via, p.outCh)
 }
 
 // rest appends what is pending, and resets.

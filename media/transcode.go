@@ -240,8 +240,10 @@ func (t *transcoder) align(at *time.Duration, data []byte) (cut time.Duration) {
 func (t *transcoder) steer(off time.Duration) {
 	t.off += (float64(off) - t.off) / 16
 	switch far := math.Abs(t.off); {
+	case far > float64(steerOn) && t.off > 0:
+		t.drift(1)
 	case far > float64(steerOn):
-		t.drift(math.Copysign(resample.MaxDrift, t.off))
+		t.drift(-1)
 	case far < float64(steerOff):
 		t.drift(0)
 	}

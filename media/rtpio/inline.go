@@ -266,6 +266,9 @@ func (l *inLine) clockRate(f *sdp.Format) {
 
 // push queues a frame.
 func (l *inLine) push(f *media.Frame) bool {
+	if !l.r.shows(l.index, l.kind) {
+		return true
+	}
 	if l.queue.overflows() {
 		l.overflow++
 		return false

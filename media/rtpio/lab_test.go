@@ -62,6 +62,7 @@ func newLab(t testing.TB, s *Session) *lab {
 	s.init()
 	l := &lab{t: t, s: s, r: s.receiver, start: s.start}
 	l.r.nack = func(int) bool { return l.nack }
+	l.r.shows = func(line int, _ sdp.Kind) bool { return line < 2 }
 	l.r.onDigit = func(d digit) { l.digits = append(l.digits, d) }
 	l.r.setFormats(0, sdp.Audio, soundFormats, 0)
 	l.r.setFormats(1, sdp.Video, pictureFormats, 0)

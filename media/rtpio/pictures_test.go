@@ -557,3 +557,27 @@ func TestAnotherCamera(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// TestSlidesLine: a second video line is counted and not mixed into the first.
+func TestSlidesLine(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	l.r.setFormats(2, sdp.Video, pictureFormats, 0)
+	main, slides := &camera{t: t, format: h264Format(1), ssrc: 3}, &camera{t: t, format: h264Format(1), ssrc: 4}
+	for i := range 50 {
+		for line, c := range map[int]*camera{1: main, 2: slides} {
+			for _, p := range c.picture(uint32(i)*3600, h264Picture(testTrack, i == 0, 500*line)) {
+				l.send(line, time.Duration(i)*40*ms, p)
+			}
+		}
+	}
+	l.run()
+	for _, f := range l.of(true) {
+		if f.Size() != 500 {
+			t.Fatalf("%s: of the slides", describe(f))
+		}
+	}
+	if n := len(l.of(true)); n != 50 || l.stats(2).Packets < 50 || l.stats(2).Frames != 0 || l.r.KeyFrameWanted(2) {
+		t.Errorf("%d pictures, slides %+v", n, l.stats(2))
+	}
+}

@@ -30,6 +30,7 @@ type receiver struct {
 
 	passDamaged bool
 	nack        func(line int) bool // lost packets may be asked again
+	shows       func(line int, kind sdp.Kind) bool
 	onDigit     func(digit)
 }
 
@@ -42,6 +43,7 @@ func (s *Session) newReceiver() *receiver {
 		clock:       timeline.Timeline{Min: s.JitterMin, Max: s.JitterMax},
 		passDamaged: s.PassDamaged,
 		nack:        s.mayAskAgain,
+		shows:       s.shows,
 		onDigit: func(d digit) {
 			if len(s.digits) < maxDigits {
 				s.digits = append(s.digits, d)
@@ -57,6 +59,13 @@ func (s *Session) mayAskAgain(line int) bool {
 	}
 	c := s.lines[line].agreed.Load()
 	return c != nil && (c.feedback.NACK || s.ForceFeedback)
+}
+
+// shows tells whether the frames of a line go to Output: of two pictures (a
+// camera and slides) it is the one that counts as the video of the call.
+func (s *Session) shows(line int, kind sdp.Kind) bool {
+	main := s.agreed.Load().Line(kind)
+	return main == nil || main.Index == line
 }
 
 func (r *receiver) at(now time.Time) time.Duration { return max(now.Sub(r.start), 0) }
@@ -246,7 +255,7 @@ func (r *receiver) Nacks(line int, now time.Time) []uint16 {
 // frame comes.
 func (r *receiver) KeyFrameWanted(line int) bool {
 	l := r.line(line)
-	return l != nil && l.stream != nil && l.pictures != nil && l.pictures.waiting
+	return l != nil && l.stream != nil && l.pictures != nil && l.pictures.waiting && r.shows(line, l.kind)
 }
 
 // SSRC is that of the source of a line.

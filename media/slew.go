@@ -40,7 +40,7 @@ func (s *slewer) reset() { *s = slewer{channels: s.channels, step: 1} }
 // append appends src as it is to become to dst.
 func (s *slewer) append(dst, src []float32) []float32 {
 	for len(src) >= s.channels {
-		if s.step == 1 && len(src) >= 4*s.channels {
+		if s.step == 1 && s.frac == 0 && len(src) >= 4*s.channels {
 			return s.copy(dst, src)
 		}
 		s.push(src)

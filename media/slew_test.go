@@ -34,7 +34,7 @@ func TestSlewer(t *testing.T) {
 				return len(out)/channels - in - before
 			}
 			for i, c := range []struct{ direction, n, least, most int }{
-				{0, 5000, 0, 0}, {1, 48000, 47, 49}, {0, 48000, 0, 2}, {-1, 96000, -97, -95}, {0, 48000, -2, 0}, {0, 48000, 0, 0},
+				{0, 5000, 0, 0}, {1, 48400, 47, 49}, {0, 48000, 0, 2}, {-1, 96400, -98, -95}, {0, 48000, -2, 0}, {0, 48000, 0, 0},
 			} {
 				s.set(c.direction)
 				if more := run(c.n); more < c.least || more > c.most {

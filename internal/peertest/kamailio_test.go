@@ -18,6 +18,7 @@ func TestPeerKamailioBaresip(t *testing.T) {
 	clip := peertest.MakeClip(t, peertest.ClipOptions{Seconds: 20})
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			k := peertest.StartKamailioWith(t, peertest.KamailioOptions{AuthInvite: true})
 			called := peertest.StartBaresip(t, peertest.BaresipOptions{
 				User: "202", Proxy: k.Addr(), Transport: transport, Video: clip.Video, Audio: clip.Audio,

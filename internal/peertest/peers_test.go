@@ -12,11 +12,18 @@ import (
 // TestPeerNginx publishes with ffmpeg and looks at the statistics page.
 func TestPeerNginx(t *testing.T) {
 	n := peertest.StartNginx(t)
-	clip := peertest.MakeClip(t, peertest.ClipOptions{Seconds: 10})
+	clip := peertest.MakeClip(t, peertest.ClipOptions{Seconds: 30})
 	peertest.Start(t, "ffmpeg", "-v", "error", "-re", "-i", clip.Video, "-i", clip.Audio,
 		"-c:v", "copy", "-c:a", "aac", "-f", "flv", n.RTMPURL+"/live/sample")
-	n.WaitStream("sample", 10*time.Second)
+	n.WaitStream("sample", 30*time.Second)
 	m := peertest.Watch(t, n.RTMPURL+"/live/sample", 5*time.Second)
 	t.Logf("measured: %v", m)
-	m.Check(t, peertest.Expect{Width: 640, Height: 360, FrameRate: 25, MaxOffset: 80 * time.Millisecond})
+	m.Check(t, peertest.Expect{
+		Width: 640, Height: 360, FrameRate: 25, MinFlashes: 3, MinBeeps: 3, MinPairs: 3,
+		MaxOffset: 80 * time.Millisecond, MaxFrozen: time.Millisecond, MaxSilent: time.Millisecond, MaxGap: 80 * time.Millisecond,
+	})
+	peertest.Eventually(t, 20*time.Second, "a picture of the stream is more than a flash", func() bool {
+		_, deviation := peertest.Luma(peertest.Snapshot(t, n.RTMPURL+"/live/sample", 0))
+		return deviation > 20
+	})
 }

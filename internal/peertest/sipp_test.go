@@ -28,6 +28,7 @@ func TestPeerSIPp(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			c.phone.Codecs, c.phone.MaxCalls = []string{"PCMA/8000"}, 8
 			phone := peertest.StartBaresip(t, c.phone)
 			c.sipp.Target = phone.Addr

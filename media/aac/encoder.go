@@ -8,7 +8,7 @@ import (
 
 // An encoder makes AAC-LC frames:
 //
-//	pcm -> history -> windows, MDCT -> what the ear allows -> M/S
+//	pcm -> history -> windows, MDCT -> what the ear allows -> TNS -> M/S
 //	    -> scalefactors <-> quantizer, books  (noise level by the rate control)
 //	    -> raw_data_block
 //
@@ -33,6 +33,7 @@ type encoder struct {
 
 	layout   layout
 	attack   int // window with an attack in the current frame, or -1
+	shaper   noiseShaper
 	stereo   stereoMask
 	channels []encoderChannel
 	rate     rateControl
@@ -106,6 +107,7 @@ func (e *encoder) Encode(dst []byte, pcm []float32) ([]byte, error) {
 			c.forbidNoise(&e.layout)
 		}
 	}
+	e.shapeNoise()
 	e.chooseStereo()
 	for i := range e.channels {
 		e.channels[i].prepare(&e.layout)
@@ -124,10 +126,10 @@ func (e *encoder) load(pcm []float32) int {
 		copy(history, history[frameSize:])
 		fresh := history[frameSize+e.ahead:]
 		deinterleave(fresh, pcm[i:], len(e.channels))
-		if e.ahead == 0 {
-			continue
-		}
 		c.transient.load(fresh)
+		if e.ahead == 0 {
+			continue // an attack is in the current block already
+		}
 		if a := c.transient.attack(); a >= 0 && (attack < 0 || a < attack) {
 			attack = a
 		}

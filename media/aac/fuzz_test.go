@@ -58,7 +58,7 @@ func FuzzDecode(f *testing.F) {
 func checkFinite(t *testing.T, pcm []float32) {
 	t.Helper()
 	for i, v := range pcm {
-		if !(v > -100 && v < 100) {
+		if !(v > -1000 && v < 1000) {
 			t.Fatalf("sample %d is %v", i, v)
 		}
 	}

@@ -2,10 +2,10 @@ package aac
 
 import "math"
 
-// loudest bounds the samples that are taken for sound: 18 dB above full scale.
-// Numbers are compared by their bits, sign aside, which order floats as well
+// loudest bounds the samples that are taken for sound: 60 dB above full scale,
+// which coarse quantization cannot make of anything that an encoder takes. Numbers are compared by their bits, sign aside, which order floats as well
 // and put infinities and NaN at the end.
-var loudest = math.Float32bits(8)
+var loudest = math.Float32bits(1000)
 
 // synthesize turns lines into the samples c.out (4.6.11.3). It returns false,
 // and forgets the overlap, if they are out of any range.

@@ -12,8 +12,13 @@ const (
 	attackRatio = 8
 	// attackFloor is the least energy of an attack's sub-block.
 	attackFloor = 128 * 2000
-	// earlier is the number of sub-blocks that are compared with.
-	earlier = 4
+	// earlier is the number of sub-blocks before these that are kept: from the
+	// middle of the current frame's first short slope on.
+	earlier = 11
+	// blockSubs is how many make a block, without the ends, where the window
+	// lets little through; they begin with blockStart. Without look-ahead they
+	// are the last but aheadSubs.
+	blockSubs, blockStart, aheadSubs = 12, 2, 4
 )
 
 // A transient detector looks for attacks, which want short windows, as the
@@ -48,13 +53,28 @@ func (t *transient) load(samples []float32) {
 // it, or -1.
 func (t *transient) attack() int {
 	for i := earlier; i < len(t.energy); i++ {
-		now, before := t.energy[i], t.energy[i-earlier:i]
+		now, before := t.energy[i], t.energy[i-4:i]
 		mean := (before[0] + before[1] + before[2] + before[3]) / 4
 		if now > attackFloor && now > attackRatio*max(before[3], before[2], mean) {
 			return min(max(i-earlier-1, 0), shortWindows-1)
 		}
 	}
 	return -1
+}
+
+// unevenness is the largest energy of the current block's sub-blocks, to the
+// mean of them.
+func (t *transient) unevenness(ahead int) float32 {
+	start := blockStart
+	if ahead == 0 {
+		start += aheadSubs
+	}
+	sum, most := float32(0), float32(0)
+	for _, e := range t.energy[start : start+blockSubs] {
+		sum += e
+		most = max(most, e)
+	}
+	return most * blockSubs / sum
 }
 
 // nextSequence chooses the windows of a frame, of which short ones must be led

@@ -17,7 +17,7 @@ const (
 func (e *encoder) headerBits() int32 {
 	const element, end = 3 + 4, 3
 	const channel = 8 + 1 + 1 + 1 // global gain; no pulse, TNS and gain control
-	bits := int32(element + end + channel*len(e.channels))
+	bits := element + end + int32(len(e.channels))*(channel+e.shaper.bits())
 	if e.layout.sequence == eightShort {
 		bits += 1 + 2 + 1 + 4 + 7
 	} else {
@@ -46,7 +46,7 @@ func (e *encoder) write(dst []byte) []byte {
 		gain := c.globalGain(&e.layout)
 		w.put(uint32(gain), 8)
 		e.writeInfo(w)
-		c.write(w, &e.layout, gain)
+		c.write(w, e, gain)
 	} else {
 		w.put(elementCPE, 3)
 		w.put(0, 4)
@@ -57,7 +57,7 @@ func (e *encoder) write(dst []byte) []byte {
 			c := &e.channels[i]
 			gain := c.globalGain(&e.layout)
 			w.put(uint32(gain), 8)
-			c.write(w, &e.layout, gain)
+			c.write(w, e, gain)
 		}
 	}
 	w.put(elementEND, 3)
@@ -114,10 +114,13 @@ func (c *encoderChannel) globalGain(l *layout) int {
 
 // write writes what follows ics_info in an individual_channel_stream (table
 // 4.50).
-func (c *encoderChannel) write(w *bitWriter, l *layout, gain int) {
+func (c *encoderChannel) write(w *bitWriter, e *encoder, gain int) {
+	l := &e.layout
 	c.writeSections(w, l)
 	c.writeScales(w, l, gain)
-	w.put(0, 3) // pulse_data_present, tns_data_present, gain_control_data_present
+	w.put(0, 1) // pulse_data_present
+	e.shaper.write(w, e.bands)
+	w.put(0, 1) // gain_control_data_present
 	for b := range l.bands {
 		writeLines(w, int(c.bands[b].book), c.quant[l.offset[b]:l.offset[b+1]])
 	}

@@ -34,7 +34,8 @@ type inLine struct {
 	formats payloads // nil: nothing is taken
 
 	stream   *stream       // nil until the first packet
-	lookFor  *inPacket     // a packet of what may be a new stream; see follow
+	lookFor  inPacket      // of what may be a new stream; see follow
+	looking  bool          // lookFor is there
 	spare    []byte        // memory of lookFor
 	before   uint32        // SSRC before
 	moved    time.Duration // another SSRC is followed at once until then
@@ -57,7 +58,6 @@ type inLine struct {
 	lostBefore                 int64 // of the streams before
 	concealed, frozen          time.Duration
 	freezes                    uint64
-	jitterLast                 time.Duration
 	overflow                   uint64
 }
 
@@ -71,7 +71,7 @@ func newInLine(r *receiver, index int, kind sdp.Kind) *inLine {
 }
 
 // end is called when another kind of media takes the place of the line.
-func (l *inLine) end(now time.Duration) {
+func (l *inLine) end() {
 	if l.stream != nil {
 		l.finish(l.stream)
 		l.r.clock.Remove(l.stream.track)
@@ -106,19 +106,18 @@ func (l *inLine) follow(p inPacket) {
 		return
 	}
 	c := l.lookFor
-	if c == nil || c.ssrc != p.ssrc || p.number != c.number+1 {
+	if !l.looking || c.ssrc != p.ssrc || p.number != c.number+1 {
 		l.spare = append(l.spare[:0], p.payload...)
 		p.payload = l.spare
-		l.lookFor = &p
+		l.lookFor, l.looking = p, true
 		return
 	}
-	l.lookFor = nil
+	l.looking = false
 	silent := p.arrival - s.lastCodec
 	if p.ssrc == l.before && p.ssrc != s.ssrc && silent < sourceSilent && p.arrival-s.switched < sourceReturn {
 		return
 	}
-	first := *c
-	l.begin(first)
+	l.begin(c)
 	if f := l.formats.Lookup(p.pt); f != nil {
 		l.take(p, f)
 	}
@@ -146,6 +145,9 @@ func (l *inLine) begin(p inPacket) {
 	} else {
 		s.track = l.r.clock.Add(s.rate, l.kind == sdp.Audio, nil)
 	}
+	if l.pictures != nil {
+		l.pictures.start(p.arrival)
+	}
 	l.stream = s
 	l.take(p, f)
 }
@@ -164,9 +166,7 @@ func (l *inLine) finish(s *stream) {
 // take puts a packet of the stream into its place.
 func (l *inLine) take(p inPacket, f *sdp.Format) {
 	s := l.stream
-	if p.ssrc == s.ssrc {
-		l.lookFor = nil
-	}
+	l.looking = false
 	held := s.highest + 1 - s.next
 	switch s.judge(&p) {
 	case packetDuplicate:
@@ -347,7 +347,7 @@ func (l *inLine) stats(now time.Duration) ReceiveStats {
 	st := ReceiveStats{
 		Codec: l.codec, Packets: l.packets, Bytes: l.bytes, Lost: l.lostBefore, Late: l.late, Duplicate: l.duplicates,
 		Frames: l.frames, KeyFrames: l.keyFrames, DamagedFrames: l.damaged, Concealed: l.concealed,
-		Freezes: l.freezes, Frozen: l.frozen,
+		Freezes: l.freezes, Frozen: l.frozen, Malformed: l.malformed, Discarded: l.overflow,
 	}
 	if l.pictures != nil {
 		st.Frozen += l.pictures.still(now)

@@ -59,8 +59,12 @@ func (v *pictures) cut() {
 		v.finish(v.newest)
 	}
 	v.lose()
-	v.gap, v.ended, v.badMarkers = false, false, false
-	v.lastKey = v.newest
+}
+
+// start begins a stream of packets, perhaps in the middle of a picture.
+func (v *pictures) start(now time.Duration) {
+	v.gap, v.ended, v.badMarkers = true, false, false
+	v.lastKey = now
 }
 
 // lose tells that packets are lost.
@@ -119,6 +123,9 @@ func (v *pictures) kind(nal []byte) depacketize.Kind {
 // packet takes the packets in order.
 func (v *pictures) packet(f *sdp.Format, p inPacket) {
 	if f != v.format {
+		if v.open && f.Codec != v.codec {
+			v.finish(p.arrival)
+		}
 		v.format = f
 		v.use(f)
 	}
@@ -236,7 +243,7 @@ func (v *pictures) finish(now time.Duration) {
 	}
 	split := !c.whole && !v.doubtful && v.ended && v.endedTS == v.ts
 	v.badMarkers = v.badMarkers || split // this is the rest of the one before
-	damaged := v.damaged || !c.whole && !split
+	damaged := v.damaged || !c.whole && v.doubtful
 	pts := max(v.l.stream.track.Map(v.ts, v.arrival), 0)
 	track := (*media.Track)(nil)
 	if c.readable {

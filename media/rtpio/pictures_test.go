@@ -581,3 +581,55 @@ func TestSlidesLine(t *testing.T) {
 		t.Errorf("%d pictures, slides %+v", n, l.stats(2))
 	}
 }
+
+// TestLeadingPictures: those in front of the CRA picture with which decoding
+// begins refer to pictures that we never had; later ones do not.
+func TestLeadingPictures(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	cam := &camera{t: t, format: h265Format(), ssrc: 3}
+	track := &media.Track{Codec: media.H265, Config: [][]byte{testVPS265, testSPS265, testPPS265}}
+	for i := range 30 {
+		header := []byte{0x02, 0x01, 0xd0}
+		switch i % 10 {
+		case 0:
+			header = []byte{0x2a, 0x01, 0xaf} // CRA
+		case 1, 2:
+			header = []byte{0x12, 0x01, 0xd0} // RASL
+		}
+		f := &media.Frame{Track: track, Key: i%10 == 0, Data: [][]byte{nalUnit(300, header...)}}
+		f.Data[0][299] = byte(i)
+		for _, p := range cam.picture(uint32(i)*3600, f) {
+			l.send(1, time.Duration(i)*40*ms, p)
+		}
+	}
+	l.run()
+	if got := numbers(l.of(true)); !slices.Equal(got, slices.Concat([]int{0}, upTo(3, 30))) {
+		t.Errorf("pictures %v", got)
+	}
+}
+
+// TestJoinedLate: what begins in the middle of a key frame is no key frame.
+func TestJoinedLate(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	f := h264Format(0)
+	f.H264.SPS, f.H264.PPS = [][]byte{testSPS}, [][]byte{testPPS}
+	l.r.setFormats(1, sdp.Video, formatList{f}, 0)
+	cam := &camera{t: t, format: f, ssrc: 3}
+	for i := range 20 {
+		pic := h264Picture(nil, i%10 == 0, 300)
+		second := nalUnit(400, pic.Data[0][0], 0x44, 0x84) // first_mb_in_slice is 1
+		second[399] = byte(i)
+		pic.Data = append(pic.Data, second)
+		for j, p := range cam.picture(uint32(i)*3600, pic) {
+			if i+j > 0 {
+				l.send(1, time.Duration(i)*40*ms, p)
+			}
+		}
+	}
+	l.run()
+	if got := numbers(l.of(true)); !slices.Equal(got, upTo(10, 20)) {
+		t.Errorf("pictures %v", got)
+	}
+}

@@ -98,7 +98,7 @@ func (r *receiver) setFormats(line int, kind sdp.Kind, formats payloads, now tim
 	}
 	l := r.lines[line]
 	if l != nil && l.kind != kind {
-		l.end(now)
+		l.end()
 		l = nil
 	}
 	if l == nil {
@@ -107,7 +107,7 @@ func (r *receiver) setFormats(line int, kind sdp.Kind, formats payloads, now tim
 	}
 	l.formats = formats
 	l.moved = now + newSource
-	l.lookFor = nil
+	l.looking = false
 }
 
 // Packet takes a packet of a line and keeps nothing of it but copies.

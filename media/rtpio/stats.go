@@ -47,6 +47,8 @@ type ReceiveStats struct {
 	Frames         uint64
 	KeyFrames      uint64
 	DamagedFrames  uint64 // not given on, or given on damaged
+	Discarded      uint64 // frames given up because Output did not take those before
+	Malformed      uint64 // payloads that make no sense
 	Concealed      time.Duration
 	Freezes        uint64
 	Frozen         time.Duration

@@ -406,3 +406,26 @@ func TestFileClose(t *testing.T) {
 		t.Errorf("read with a context that is done: %v", err)
 	}
 }
+
+// TestNothingToLoop ends where a round has no frame that can be played.
+func TestNothingToLoop(t *testing.T) {
+	b := load(t, "bframes.mp4")
+	i := bytes.Index(b, []byte("mdat"))
+	end := bytes.Index(b, []byte("moov"))
+	for j := i + 4; j < end-4; j++ {
+		b[j] = 0xff // lengths of NAL units, among others
+	}
+	f := mustOpen(t, b, inject.FileOptions{Loop: true, NoAudio: true})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if frame, err := f.ReadFrame(ctx); err != io.EOF {
+		t.Errorf("got %v, %v", frame, err)
+	}
+	if n := f.Skipped(); n != 20 {
+		t.Errorf("%d frames skipped", n)
+	}
+	// The writer of this file has left the delay of its B-frames out of the edit.
+	if d := f.Duration(); d != 2*time.Second {
+		t.Errorf("20 pictures of 0.1 s last %v", d)
+	}
+}

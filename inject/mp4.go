@@ -174,12 +174,19 @@ func (k *playedTrack) pts() time.Duration { return k.time(k.cursor.pts()) }
 // end is the length of the track: its pause, what has to be shown before its
 // edit begins, and its edit.
 func (k *playedTrack) end() time.Duration {
-	length := duration(k.table.ticks()-k.edit.trim, k.scale)
-	if k.edit.length > 0 {
-		length = min(length, k.edit.length)
+	if k.table.count == 0 {
+		return 0
 	}
-	if k.video != nil && k.table.count > 0 {
-		first := k.table.at(k.first)
+	first := k.table.at(k.first)
+	// By how much pictures are shown after they are decoded. Some writers
+	// forget it in the length of the edit, which then is a few frames short.
+	late := max(first.pts()-first.dts, 0)
+	whole := duration(k.table.ticks()+late-k.edit.trim, k.scale)
+	length := whole
+	if cut := whole - k.edit.length; k.edit.length > 0 && cut > duration(late, k.scale) {
+		length = k.edit.length
+	}
+	if k.video != nil {
 		length += duration(max(k.edit.trim-first.pts(), 0), k.scale)
 	}
 	return max(k.edit.delay+length, 0)

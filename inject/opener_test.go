@@ -53,6 +53,14 @@ func TestFolder(t *testing.T) {
 			t.Errorf("%s: Close: %v", url, err)
 		}
 	}
+	s, err := inject.FolderOpener{Dir: dir, File: inject.FileOptions{NoAudio: true}}.Open(t.Context(), "vod://clip.mp4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.Tracks()); n != 1 {
+		t.Errorf("%d tracks without sound", n)
+	}
+	s.Close()
 	for url, want := range map[string]error{
 		"vod://none.mp4":               fs.ErrNotExist,
 		"vod://../secret.mp4":          inject.ErrNoSource,

@@ -75,6 +75,12 @@ func TestTranscodePause(t *testing.T) {
 		start(t, i)
 		time.Sleep(time.Second)
 		i.Pause()
+		synctest.Wait()
+		s.mu.Lock()
+		if n := len(s.frames); n < 50 || n > 51 {
+			t.Errorf("%d frames in the second before the pause", n)
+		}
+		s.mu.Unlock()
 		time.Sleep(5 * time.Second)
 		i.Resume()
 		time.Sleep(time.Second)
@@ -88,6 +94,40 @@ func TestTranscodePause(t *testing.T) {
 			if late := g.at - g.frame.DTS; late.Abs() > 50*time.Millisecond {
 				t.Fatalf("frame %d of time %v came at %v", n, g.frame.DTS, g.at)
 			}
+		}
+	})
+}
+
+// stalled is a source that hangs once.
+type stalled struct {
+	media.Source
+	after int
+}
+
+func (s *stalled) ReadFrame(ctx context.Context) (*media.Frame, error) {
+	if s.after--; s.after == 0 {
+		time.Sleep(4 * time.Second)
+	}
+	return s.Source.ReadFrame(ctx)
+}
+
+// TestTranscodeStall goes on after a source that hung, as after a pause.
+func TestTranscodeStall(t *testing.T) {
+	file := load(t, "pcm16.wav")
+	synctest.Test(t, func(t *testing.T) {
+		s := newSink()
+		i := &inject.Injector{
+			Source: &stalled{mustOpen(t, file, inject.FileOptions{Loop: true}), 50}, Sink: s,
+			Audio: []media.Codec{media.PCMA}, Codecs: []media.AudioCodec{g711.ALaw{}},
+		}
+		defer i.Close()
+		start(t, i)
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		frames := s.all()
+		checkOrder(t, frames)
+		if n := len(frames); n < 95 || n > 102 || i.Status().Moved != 1 {
+			t.Errorf("%d frames in two seconds, %+v", n, i.Status())
 		}
 	})
 }

@@ -99,6 +99,14 @@ func (r *running) has(typ trunkcast.EventType) bool {
 	return false
 }
 
+// logged fails the test unless a line of the log has text in it.
+func (r *running) logged(text string) {
+	r.t.Helper()
+	if !strings.Contains(r.log.String(), text) {
+		r.t.Errorf("not in the log: %s", text)
+	}
+}
+
 func (r *running) registered(state trunk.RegistrationState) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -4,52 +4,12 @@ package aac
 
 import (
 	"fmt"
+	"math"
+	"os"
 	"testing"
+
+	"github.com/trunkcast/trunkcast/media"
 )
-
-// splitADTS takes a stream apart into frames.
-func splitADTS(t *testing.T, stream []byte) (frames [][]byte) {
-	t.Helper()
-	for len(stream) > 0 {
-		if len(stream) < adtsHeader || stream[0] != 0xff || stream[1]&0xf6 != 0xf0 {
-			t.Fatalf("no ADTS header after %d frames", len(frames))
-		}
-		length := int(stream[3]&3)<<11 | int(stream[4])<<3 | int(stream[5])>>5
-		header := adtsHeader
-		if stream[1]&1 == 0 {
-			header += 2 // CRC
-		}
-		frames = append(frames, stream[header:length])
-		stream = stream[length:]
-	}
-	return frames
-}
-
-// toolsSeen counts what the frames of a stream made use of.
-type toolsSeen struct {
-	books                  [16]int
-	tns, middleSide, short int
-	groups                 int
-}
-
-func (s *toolsSeen) count(d *decoder) {
-	for i := range d.channels {
-		info := &d.channels[i].info
-		for _, book := range info.book[:info.groups*info.perGroup] {
-			s.books[book]++
-		}
-		if info.tns.present {
-			s.tns++
-		}
-		if info.sequence == eightShort {
-			s.short++
-			s.groups = max(s.groups, info.groups)
-		}
-	}
-	if d.stereo.mask != maskNone {
-		s.middleSide++
-	}
-}
 
 // TestPeerEncoderDecoded decodes what ffmpeg's coders make at all rates, and
 // compares with ffmpeg's decoder. Noise substitution is off, as its noise is
@@ -63,29 +23,31 @@ func TestPeerEncoderDecoded(t *testing.T) {
 				{"-aac_coder", "twoloop", "-b:a", fmt.Sprint(2 * rate * channels)},
 			} {
 				t.Run(fmt.Sprintf("%dHz/%d/%d", rate, channels, i), func(t *testing.T) {
-					pcm := fromFloats(allSignals(rate, channels, 16))
-					args := append([]string{"-v", "error", "-f", "f32le", "-ar", fmt.Sprint(rate), "-ac", fmt.Sprint(channels), "-i", "pipe:0",
-						"-c:a", "aac", "-aac_pns", "0"}, options...)
-					stream := ffmpeg(t, pcm, append(args, "-f", "adts", "pipe:1")...)
+					stream := ffmpegEncode(t, allSignals(rate, channels, 16), rate, channels, append(options, "-aac_pns", "0")...)
 					compareWithFFmpeg(t, stream, Config{SampleRate: rate, Channels: channels}, &seen)
 				})
 			}
 		}
 	}
-	t.Logf("seen: %+v", seen)
-	for book := 1; book <= bookEscape; book++ {
-		if seen.books[book] == 0 {
-			t.Errorf("book %d was not used", book)
-		}
-	}
-	if seen.books[bookInPhase] == 0 || seen.tns == 0 || seen.middleSide == 0 || seen.short == 0 || seen.groups < 2 {
-		t.Errorf("not all tools were used: %+v", seen)
-	}
+	seen.check(t)
+}
+
+// ffmpegEncode encodes by ffmpeg into ADTS.
+func ffmpegEncode(t *testing.T, pcm []float32, rate, channels int, options ...string) []byte {
+	t.Helper()
+	args := []string{"-v", "error", "-f", "f32le", "-ar", fmt.Sprint(rate), "-ac", fmt.Sprint(channels), "-i", "pipe:0", "-c:a", "aac"}
+	return ffmpeg(t, fromFloats(pcm), append(append(args, options...), "-f", "adts", "pipe:1")...)
+}
+
+// ffmpegDecodeADTS decodes a stream by ffmpeg.
+func ffmpegDecodeADTS(t *testing.T, stream []byte) []float32 {
+	t.Helper()
+	return toFloats(ffmpeg(t, stream, "-f", "aac", "-i", "pipe:0", "-f", "f32le", "pipe:1"))
 }
 
 func compareWithFFmpeg(t *testing.T, stream []byte, c Config, seen *toolsSeen) {
 	t.Helper()
-	want := toFloats(ffmpeg(t, stream, "-f", "aac", "-i", "pipe:0", "-f", "f32le", "pipe:1"))
+	want := ffmpegDecodeADTS(t, stream)
 	d, err := newDecoder(c)
 	if err != nil {
 		t.Fatal(err)
@@ -103,5 +65,55 @@ func compareWithFFmpeg(t *testing.T, stream []byte, c Config, seen *toolsSeen) {
 	}
 	if agreement := signalToNoise(want, got, 0); agreement < 80 {
 		t.Errorf("decoders agree within %.1f dB, want 80", agreement)
+	}
+}
+
+// TestPeerGoldens sees that the streams in testdata are what is said of them:
+// ffmpeg decodes them to the ratio noted. With UPDATE set in the environment
+// it makes them.
+func TestPeerGoldens(t *testing.T) {
+	for _, g := range goldens {
+		source := goldenSource(g.rate, g.channels)
+		if os.Getenv("UPDATE") != "" {
+			stream := ffmpegEncode(t, source, g.rate, g.channels, append(g.options, "-aac_pns", "0")...)
+			if err := os.WriteFile(goldenFile(g.name), stream, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stream, err := os.ReadFile(goldenFile(g.name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		snr := signalToNoise(source, ffmpegDecodeADTS(t, stream), frameSize*g.channels)
+		if math.Abs(snr-g.signalToNoise) > .01 {
+			t.Errorf("%s: %.2f dB, noted are %.2f", g.name, snr, g.signalToNoise)
+		}
+	}
+}
+
+// TestPeerNoise compares the loudness of substituted noise, which is all that
+// two decoders have in common of it: of our encoder's, and of ffmpeg's.
+func TestPeerNoise(t *testing.T) {
+	const rate, channels = 48000, 2
+	source := render("noise", rate, channels, 60)
+	stream := ffmpegEncode(t, source, rate, channels, "-b:a", "48000", "-aac_pns", "1")
+	e := mustEncoder(t, Codec{}, rate, channels, media.EncoderOptions{BitRate: 48000})
+	for name, frames := range map[string][][]byte{"ffmpeg": splitADTS(t, stream), "ours": encodeAll(t, e, source)} {
+		d := mustDecoder(t, e.Track()).(*decoder)
+		var got []float32
+		var seen toolsSeen
+		for _, frame := range frames {
+			var err error
+			if got, err = d.Decode(got, frame); err != nil {
+				t.Fatal(err)
+			}
+			seen.count(d)
+		}
+		want := ffmpegDecode(t, Config{SampleRate: rate, Channels: channels}, frames)
+		ratio := 10 * math.Log10(power(got)/power(want))
+		t.Logf("%s: %d bands of noise, %.2f dB apart", name, seen.books[bookNoise], ratio)
+		if seen.books[bookNoise] == 0 || math.Abs(ratio) > .2 {
+			t.Errorf("%s: %d bands of noise, %.2f dB louder than by ffmpeg", name, seen.books[bookNoise], ratio)
+		}
 	}
 }

@@ -3,8 +3,9 @@ package aac
 import "math"
 
 // loudest bounds the samples that are taken for sound: 60 dB above full scale,
-// which coarse quantization cannot make of anything that an encoder takes. Numbers are compared by their bits, sign aside, which order floats as well
-// and put infinities and NaN at the end.
+// more than coarse quantization makes of anything that an encoder takes. They
+// are compared by their bits, sign aside, which order floats as well and put
+// infinities and NaN at the end.
 var loudest = math.Float32bits(1000)
 
 // synthesize turns lines into the samples c.out (4.6.11.3). It returns false,

@@ -247,6 +247,14 @@ func (q *queue) abort(err error) {
 	q.signal()
 }
 
+// start lets audio go without video.
+func (q *queue) start() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.started = true
+	q.signal()
+}
+
 // setMerge makes video wait for audio that comes late. Where audio came as it
 // was until now, what a transcoder makes of the same time is not wanted.
 func (q *queue) setMerge() {

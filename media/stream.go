@@ -97,6 +97,7 @@ type streamState struct {
 	renditions   []*rendition    // whose goroutine runs
 	past         []RenditionStats
 	video, audio *Track
+	noVideo      bool      // none is expected
 	began        time.Time // when the first frame came
 	keyAsked     time.Time
 	stats        StreamStats
@@ -270,7 +271,8 @@ func (s *Stream) askKey() {
 
 // Attach adds a sink. It starts with a key frame, which is asked for, if there
 // is video; audio begins with it too, or a second later without. An audio-only
-// stream is known as such after a second; what came before is not lost.
+// stream is known as such after a second, or by ExpectVideo; what came before
+// is not lost.
 //
 // The sink is closed (if it is an io.Closer) after its last frame. An
 // *ErrNoEncoder tells that its audio cannot be made; the subscription then
@@ -300,9 +302,7 @@ func (s *Stream) attach(sink Sink, o SinkOptions) (*Subscription, error) {
 		return nil, ErrClosed
 	}
 	s.subs = append(s.subs, u)
-	if s.video == nil && !s.began.IsZero() && now.Sub(s.began) >= startDelay {
-		u.q.started = true
-	}
+	u.q.started = u.q.started || s.noVideo || s.video == nil && !s.began.IsZero() && now.Sub(s.began) >= startDelay
 	var err error
 	if s.audio != nil && !o.NoAudio {
 		err = s.route(u, s.audio)
@@ -313,6 +313,21 @@ func (s *Stream) attach(sink Sink, o SinkOptions) (*Subscription, error) {
 		s.askKey()
 	}
 	return u, err
+}
+
+// ExpectVideo tells whether there will be video, for a writer that knows: where
+// there is none, audio goes at once, and otherwise waits up to a second for
+// the first key frame. It may be called again when that changes, as by a
+// re-INVITE. Default: true.
+func (s *Stream) ExpectVideo(yes bool) {
+	s.lock()
+	defer s.unlock()
+	s.noVideo = !yes
+	for _, u := range s.subs {
+		if !yes {
+			u.q.start()
+		}
+	}
 }
 
 // route decides how a sink gets audio of track t.

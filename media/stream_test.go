@@ -205,6 +205,31 @@ func TestAudioStart(t *testing.T) {
 			}
 		})
 	})
+	t.Run("audio only, as the writer knows", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &media.Stream{}
+			var before, after mediatest.Recorder
+			attach(t, s, &before, media.SinkOptions{})
+			frames := mediatest.Merge(time.Second, &mediatest.Audio{})
+			play(t, s, frames[:10])
+			s.ExpectVideo(false)
+			attach(t, s, &after, media.SinkOptions{})
+			play(t, s, frames[10:20])
+			synctest.Wait()
+			if a, b := len(before.Frames()), len(after.Frames()); a != 20 || b != 10 {
+				t.Errorf("%d of 20 and %d of 10 frames", a, b)
+			}
+			s.ExpectVideo(true) // what has begun goes on
+			play(t, s, mediatest.Merge(2*time.Second, &mediatest.Video{At: 400 * ms}, &mediatest.Audio{At: 400 * ms}))
+			_ = s.CloseWrite()
+			if err := mediatest.Check(before.Frames(), mediatest.Checks{MaxGap: 40 * ms, Reorder: ms}); err != nil {
+				t.Error(err)
+			}
+			if n := len(mediatest.Of(true, before.Frames())); n != 40 {
+				t.Errorf("%d video frames", n)
+			}
+		})
+	})
 	t.Run("short, audio only", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &media.Stream{}

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -116,6 +117,7 @@ func TestSkewForAnHour(t *testing.T) {
 		ppmA, ppmV int64
 		latency    time.Duration // of the camera
 		settle     time.Duration
+		limit      time.Duration // of |A-V|; default 40 ms
 		tick       func(c *call, at time.Duration)
 	}{
 		"no reports":               {ppmA: 200, ppmV: -200, latency: 30 * time.Millisecond, settle: 15 * time.Second},
@@ -134,7 +136,7 @@ func TestSkewForAnHour(t *testing.T) {
 					report(c, &c.v, c.video, at)
 				}
 			}},
-		"one report in five is wrong": {ppmA: -200, ppmV: 200, latency: 180 * time.Millisecond, settle: 30 * time.Second,
+		"one report in five is wrong": {ppmA: -200, ppmV: 200, latency: 180 * time.Millisecond, settle: 30 * time.Second, limit: 5 * time.Millisecond,
 			tick: func(c *call, at time.Duration) {
 				report(c, &c.a, c.audio, at)
 				if n := at / time.Second; n%5 == 3 {
@@ -174,7 +176,7 @@ func TestSkewForAnHour(t *testing.T) {
 			if x.tick != nil {
 				tick = func(at time.Duration) { x.tick(c, at) }
 			}
-			c.run(0, hour, tick, apart(t, x.settle, 40*time.Millisecond))
+			c.run(0, hour, tick, apart(t, x.settle, cmp.Or(x.limit, 40*time.Millisecond)))
 			if want := hour + hour/5000*time.Duration(x.ppmA)/200; (c.lastA - want).Abs() > 100*time.Millisecond {
 				t.Errorf("sound ends at %v, want %v", c.lastA, want)
 			}
@@ -266,6 +268,9 @@ func TestStall(t *testing.T) {
 			t.Fatalf("frame %d: %v after %v", i, list[i], list[i-1])
 		}
 	}
+	if p := tl.Playout(now); p < tl.Longest()-shrinkRate*3 {
+		t.Errorf("play-out delay %v two seconds after a stall", p)
+	}
 	for range 60 {
 		tl.Playout(now)
 		feed(tr, &rtp, &now, 50)
@@ -295,6 +300,21 @@ func TestAnotherSource(t *testing.T) {
 	})
 	if d := (c.lastA - c.lastV).Abs(); d > 40*time.Millisecond {
 		t.Errorf("%v apart after another source", d)
+	}
+}
+
+// TestOneAfterTheOther: what takes the place of a track that came in a burst
+// begins behind it.
+func TestOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	var tl Timeline
+	old := tl.Add(8000, true, nil)
+	last := time.Duration(0)
+	for i := range uint32(20) {
+		last = old.Map(i*160, time.Second)
+	}
+	if next := tl.Add(48000, true, old).Map(7, time.Second+10*time.Millisecond); next != last+20*time.Millisecond {
+		t.Errorf("begins at %v, the one before ended with %v", next, last)
 	}
 }
 

@@ -18,6 +18,9 @@ type line struct {
 	index int
 	kind  sdp.Kind
 	pair  *portPair
+
+	readers [2]*reader // of RTP and RTCP
+
 	key   []byte // our SRTP key for suite; see keyFor
 	suite sdp.CryptoSuite
 
@@ -85,11 +88,22 @@ func (s *Session) open(index int, kind sdp.Kind) (*line, error) {
 		go s.run()
 	}
 	s.opened = append(s.opened, l)
-	for _, c := range []*net.UDPConn{pair.rtp, pair.rtcp} {
-		r := &reader{l: l, conn: c}
-		s.wg.Go(r.run)
+	for i, c := range []*net.UDPConn{pair.rtp, pair.rtcp} {
+		l.readers[i] = s.read(l, c)
 	}
 	return l, nil
+}
+
+// read has a socket read, by the play-out goroutine where it can be polled.
+func (s *Session) read(l *line, c *net.UDPConn) *reader {
+	r := &reader{l: l, conn: c}
+	if polled && !s.waiting {
+		r.poller, _ = newPoller(c) // nil after an error: then a goroutine waits
+	}
+	if r.poller == nil {
+		s.wg.Go(r.run)
+	}
+	return r
 }
 
 // firstSequence is random, with room before the first wrap: a receiver that

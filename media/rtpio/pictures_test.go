@@ -633,3 +633,56 @@ func TestJoinedLate(t *testing.T) {
 		t.Errorf("pictures %v", got)
 	}
 }
+
+// TestLatePicture: sound does not wait beyond the bound; a picture that comes
+// later is moved behind it and not lost.
+func TestLatePicture(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{JitterMax: 60 * ms})
+	v := &voice{ssrc: 1}
+	cam := &camera{t: t, format: h264Format(1), ssrc: 3}
+	for i := range 100 {
+		at := time.Duration(i) * 20 * ms
+		l.send(0, at, v.packet(160, byte(i)))
+		if i%2 == 0 {
+			if i >= 50 && i < 60 {
+				at = 60 * 20 * ms
+			}
+			for _, p := range cam.picture(uint32(i)*1800, h264Picture(testTrack, i == 0, 500)) {
+				l.send(1, at, p)
+			}
+		}
+	}
+	l.run()
+	moved := 0
+	for i, f := range l.of(true) {
+		if f.PTS != time.Duration(i)*40*ms {
+			moved++
+		}
+	}
+	if n := len(l.of(true)); n != 50 || len(l.of(false)) != 100 || moved == 0 || moved > 5 {
+		t.Errorf("%d pictures, %d moved, %d frames of sound", n, moved, len(l.of(false)))
+	}
+}
+
+// TestForeignParameterSets: sets that no picture uses change no track.
+func TestForeignParameterSets(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	cam := &camera{t: t, format: h264Format(1), ssrc: 3}
+	for i := range 20 {
+		f := h264Picture(testTrack, i%5 == 0, 500)
+		if i == 7 {
+			pps := &bits{b: []byte{0x68}, n: 8}
+			f.Data = append([][]byte{pps.ue(5).ue(7).u(8, 0xff).b}, f.Data...)
+		}
+		for _, p := range cam.picture(uint32(i)*3600, f) {
+			l.send(1, time.Duration(i)*40*ms, p)
+		}
+	}
+	l.run()
+	frames := l.of(true)
+	if len(frames) != 20 || frames[19].Track != frames[0].Track || len(frames[19].Track.Config) != 2 {
+		t.Errorf("%d pictures, configuration %x", len(frames), frames[len(frames)-1].Track.Config)
+	}
+}

@@ -14,20 +14,22 @@ import (
 // are below 1500 bytes; longer ones are cut and counted as malformed.
 const maxDatagram = 2048
 
-// reader reads one socket of a line. Its buffers are used again and again:
-// the receiver copies what it keeps.
+// reader reads one socket of a line, by poll or by run. Its buffers are used
+// again and again: the receiver copies what it keeps.
 type reader struct {
 	l      *line
 	conn   *net.UDPConn
-	buf    [maxDatagram]byte
+	poller *poller           // nil if run reads
 	out    [maxDatagram]byte // repeated packets
 	packet rtp.Packet
 	raw    []rtcp.RawPacket
 }
 
+// run is the goroutine that waits for packets where they are not polled.
 func (r *reader) run() {
+	var buf [maxDatagram]byte
 	for failures := 0; ; {
-		n, from, err := r.conn.ReadFromUDPAddrPort(r.buf[:])
+		n, from, err := r.conn.ReadFromUDPAddrPort(buf[:])
 		if err != nil {
 			// Errors other than the close come from ICMP or a lack of memory
 			// and concern one datagram.
@@ -37,7 +39,7 @@ func (r *reader) run() {
 			continue
 		}
 		failures = 0
-		r.datagram(r.buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), time.Now())
+		r.datagram(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), time.Now())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -19,6 +20,13 @@ const (
 	// minSleep bounds how often it wakes: frames that are due within it go
 	// out together.
 	minSleep = 2 * time.Millisecond
+	// pollInterval is how often a session that polls its sockets wakes. What
+	// it adds to the delay is half of it in the mean.
+	pollInterval = 20 * time.Millisecond
+	// slotCount is the number of moments within pollInterval at which sessions
+	// wake: few, so that one wake-up of the process serves many of them, but
+	// not all at once.
+	slotCount = 4
 	// flushTimeout bounds what Output may take for the last frames.
 	flushTimeout = time.Second
 )
@@ -36,6 +44,7 @@ func (s *Session) run() {
 			s.finalize()
 			return
 		}
+		s.poll()
 		now := time.Now()
 		next := s.playOut(now)
 		for _, l := range s.inUse() {
@@ -53,19 +62,48 @@ func (s *Session) run() {
 func (s *Session) plan(next time.Time) time.Duration {
 	now := time.Now()
 	d := max(next.Sub(now), minSleep)
+	if polled && !s.waiting {
+		d = untilTick(now, s.slot)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// What came meanwhile may be due earlier.
-	if at, ok := s.receiver.Next(); ok {
+	if at, ok := s.receiver.Next(); ok && (!polled || s.waiting) {
 		d = min(d, max(at.Sub(now), minSleep))
 	}
 	s.wakeAt = now.Add(d)
 	return d
 }
 
+var (
+	slots atomic.Uint32 // sessions so far
+	epoch = time.Now()  // of the ticks
+)
+
+// untilTick is the time to the next moment at which a session of that slot
+// wakes.
+func untilTick(now time.Time, slot time.Duration) time.Duration {
+	return pollInterval - (now.Sub(epoch)-slot)%pollInterval
+}
+
+// poll takes what has come on all sockets.
+func (s *Session) poll() {
+	if !polled || s.waiting {
+		return
+	}
+	for _, l := range s.inUse() {
+		for _, r := range l.readers {
+			r.poll()
+		}
+	}
+}
+
 // rouse wakes the play-out goroutine if the receiver has something for it
 // before it would wake by itself. The mutex is held.
 func (s *Session) rouse(now time.Time) {
+	if polled && !s.waiting {
+		return // the next tick is soon enough
+	}
 	at, ok := s.receiver.Next()
 	if !ok || !at.Before(s.wakeAt.Add(-minSleep)) {
 		return

@@ -103,7 +103,8 @@ type Session struct {
 type state struct {
 	once   sync.Once
 	log    *slog.Logger
-	start  time.Time // session time 0
+	start  time.Time     // session time 0
+	slot   time.Duration // of the ticks of all sessions, the one of this
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -124,6 +125,7 @@ type state struct {
 	lines    []*line
 	receiver *receiver
 	wakeAt   time.Time // when the play-out goroutine wakes by itself
+	waiting  bool      // sockets are not polled; for tests, set before the first method
 	clock    sendClock
 	lastIn   time.Time // last valid packet, or when the caller last had to send nothing
 	limit    int       // MaxVideoBitRate
@@ -170,6 +172,7 @@ func (s *Session) init() {
 			s.log = slog.New(slog.DiscardHandler)
 		}
 		s.start = time.Now()
+		s.slot = time.Duration(slots.Add(1)%slotCount) * (pollInterval / slotCount)
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.done = make(chan struct{})
 		s.wake = make(chan struct{}, 1)

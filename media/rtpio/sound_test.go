@@ -414,3 +414,73 @@ func TestReceptionReport(t *testing.T) {
 		t.Error("a report about nothing")
 	}
 }
+
+// TestTimestampsWithoutSense: those that stand or go back a little in order
+// cost their frames, and nothing goes back.
+func TestTimestampsWithoutSense(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	v := &voice{ssrc: 1}
+	for i := range 100 {
+		p := v.packet(160, byte(i))
+		switch {
+		case i == 30:
+			p.Timestamp -= 160
+		case i == 40:
+			p.Timestamp -= 800
+		}
+		l.send(0, time.Duration(i)*20*ms, p)
+	}
+	l.run()
+	frames := l.of(false)
+	if len(frames) != 98 || l.stats(0).Late != 2 {
+		t.Errorf("%d frames, %+v", len(frames), l.stats(0))
+	}
+	for i := 1; i < len(frames); i++ {
+		if frames[i].PTS <= frames[i-1].PTS {
+			t.Fatalf("%s after %s", describe(frames[i]), describe(frames[i-1]))
+		}
+	}
+}
+
+// TestNobodyTakesFrames: what waits is bounded, and it goes on afterwards.
+func TestNobodyTakesFrames(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	v := &voice{ssrc: 1}
+	for i := range 5000 {
+		p := v.packet(160, byte(i))
+		l.r.Packet(0, &p, l.start.Add(time.Duration(i)*20*ms))
+	}
+	l.now = 5000 * 20 * ms
+	if n := l.r.line(0).queue.len(); n > 2*maxQueued+1 || cap(l.r.line(0).queue.list) > 8*maxQueued {
+		t.Errorf("%d frames wait", n)
+	}
+	if st := l.stats(0); st.Discarded < 4000 {
+		t.Errorf("%+v", st)
+	}
+	l.until(l.now)
+	for i := range 50 {
+		l.send(0, l.now+time.Duration(i)*20*ms, v.packet(160, 1))
+	}
+	l.run()
+	if f := l.frames[len(l.frames)-1]; f.PTS != 5049*20*ms {
+		t.Errorf("last frame at %v", f.PTS)
+	}
+}
+
+// TestQueue: beyond its bounds the oldest frames leave before their time.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	line := l.r.line(0)
+	track := &media.Track{Codec: media.PCMU}
+	for i := range maxQueued + 10 {
+		at := time.Hour + time.Duration(i)*20*ms
+		line.push(&media.Frame{Track: track, PTS: at, DTS: at, Data: [][]byte{{1}}})
+	}
+	l.r.Pop(l.start, l.emit(0))
+	if len(l.frames) != 10 || line.queue.len() != maxQueued || line.queue.bytes != maxQueued {
+		t.Errorf("%d frames left, %d of %d bytes wait", len(l.frames), line.queue.len(), line.queue.bytes)
+	}
+}

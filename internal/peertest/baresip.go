@@ -239,11 +239,13 @@ func (b *Baresip) Seen() image.Image {
 	b.shots++
 	file := filepath.Join(b.Folder, fmt.Sprintf("seen%d.png", b.shots))
 	b.Do("snapshot_recv", file)
-	Eventually(b.t, 15*time.Second, "baresip has seen a picture", func() bool {
-		// It says so once the file is whole.
-		return strings.Contains(b.Process.Output(), "png: wrote "+file)
+	var img image.Image
+	Eventually(b.t, 30*time.Second, "baresip has seen a picture", func() bool {
+		var err error
+		img, err = decodePNG(file) // which may not be whole yet
+		return err == nil
 	})
-	return readPNG(b.t, file)
+	return img
 }
 
 // Heard is the WAV file of the sound that came in the last call, "" if there

@@ -96,3 +96,17 @@ a=fmtp:96 profile-level-id=42e01f;packetization-mode=0
 		t.Errorf("heard %+v", l)
 	}
 }
+
+// TestPeerSIPpEcho: a softphone hears itself.
+func TestPeerSIPpEcho(t *testing.T) {
+	clip := peertest.MakeClip(t, peertest.ClipOptions{Seconds: 6})
+	phone := peertest.StartBaresip(t, peertest.BaresipOptions{Codecs: []string{"PCMA/8000"}, AutoAnswer: true, Audio: clip.Audio})
+	s := peertest.StartSIPp(t, peertest.SIPpOptions{
+		Target: phone.Addr, URI: "sip:201@" + phone.Addr, RTPEcho: true, Hold: 3 * time.Second,
+	})
+	s.MustPass(60 * time.Second)
+	phone.Wait("CALL_CLOSED", 30*time.Second)
+	if h := peertest.MeasureLoudness(t, phone.Heard()); h.Peak < -12 || h.Length < 2*time.Second || h.Silent < time.Second {
+		t.Errorf("heard %+v", h)
+	}
+}

@@ -4,7 +4,7 @@ package peertest
 
 import (
 	"image"
-	_ "image/png" // snapshots
+	"image/png"
 	"math"
 	"os"
 	"path/filepath"
@@ -22,21 +22,20 @@ func Snapshot(t testing.TB, url string, at time.Duration) image.Image {
 		args = append([]string{"-rw_timeout", "15000000"}, args...)
 	}
 	ffmpeg(t, args...)
-	return readPNG(t, file)
-}
-
-func readPNG(t testing.TB, file string) image.Image {
-	t.Helper()
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	img, _, err := image.Decode(f)
+	img, err := decodePNG(file)
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
 	return img
+}
+
+func decodePNG(file string) (image.Image, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return png.Decode(f)
 }
 
 // Luma returns the mean brightness of a picture, 0 to 255, and its standard

@@ -43,8 +43,7 @@ func source(t *testing.T) (s *rtmp.Server, base string) {
 	})
 	base = "rtmp://" + l.Addr().String()
 	clip := peertest.MakeClip(t, peertest.ClipOptions{Seconds: 30})
-	peertest.Start(t, "ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", clip.Video,
-		"-stream_loop", "-1", "-i", clip.Audio, "-c:v", "copy", "-c:a", "aac", "-f", "flv", base+"/live/clip")
+	clip.Publish(t, base+"/live/clip")
 	peertest.Eventually(t, 30*time.Second, "ffmpeg publishes", func() bool {
 		list := s.List()
 		return len(list) == 1 && list[0].Video == media.H264 && list[0].Audio == media.AAC

@@ -68,6 +68,14 @@ func MakeClip(t testing.TB, o ClipOptions) Clip {
 	return c
 }
 
+// Publish sends the clip to an RTMP server in real time, again and again, as
+// H.264 and AAC, until the test ends or the process is stopped.
+func (c Clip) Publish(t testing.TB, url string) *Process {
+	t.Helper()
+	return Start(t, "ffmpeg", "-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", c.Video,
+		"-stream_loop", "-1", "-i", c.Audio, "-c:v", "copy", "-c:a", "aac", "-f", "flv", url)
+}
+
 // clips keeps what was made: tests of a package mostly want the same.
 var clips = struct {
 	sync.Mutex

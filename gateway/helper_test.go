@@ -88,15 +88,18 @@ func (l *logBuffer) String() string {
 }
 
 // has tells whether an event of that type has come.
-func (r *running) has(typ trunkcast.EventType) bool {
+func (r *running) has(typ trunkcast.EventType) bool { return r.count(typ) > 0 }
+
+// count tells how many events of that type have come.
+func (r *running) count(typ trunkcast.EventType) (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range r.events {
 		if e.Type == typ {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // logged fails the test unless a line of the log has text in it.

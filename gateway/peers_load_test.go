@@ -1,0 +1,83 @@
+//go:build peers
+
+package gateway_test
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/trunkcast/trunkcast"
+	"github.com/trunkcast/trunkcast/gateway"
+	"github.com/trunkcast/trunkcast/internal/peertest"
+	"github.com/trunkcast/trunkcast/media/rtpio"
+	"github.com/trunkcast/trunkcast/trunk"
+)
+
+// resources are what calls take and must give back.
+type resources struct {
+	goroutines, descriptors int
+	heap                    uint64 // bytes
+}
+
+func measureResources(t *testing.T) (r resources) {
+	t.Helper()
+	runtime.GC()
+	runtime.GC() // what finalizers have let go
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resources{goroutines: runtime.NumGoroutine(), descriptors: len(fds), heap: m.HeapAlloc}
+}
+
+// TestPeerLoad: calls with sound and picture at 20 a second, held for 3 s. None
+// fails; when the last timer of RFC 3261 (32 s) has ended, all is given back.
+func TestPeerLoad(t *testing.T) {
+	const slack = 4 << 20 // bytes of heap: pools, tables that have grown
+	n := peertest.StartNginx(t)
+	clip := peertest.MakeClip(t, peertest.ClipOptions{Seconds: 6})
+	ports := &rtpio.Ports{}
+	g := startGateway(t, gateway.Config{Trunks: []trunk.Config{pbx(n.RTMPURL + "/live")}, RTMPListen: "off"}, gateway.Options{
+		Plan: func(_ context.Context, _ *trunk.Call, p *trunkcast.Plan) error {
+			p.Ports = ports
+			return nil
+		},
+	})
+	before := measureResources(t)
+	sipp := peertest.StartSIPp(t, peertest.SIPpOptions{
+		Target: g.addr("pbx").String(), Calls: loadCalls, Rate: 20, Hold: 3 * time.Second,
+		Audio: peertest.PCMA(t, clip.Audio), VideoPcap: peertest.VideoPcap(t, clip.Video, 25, 96),
+	})
+	eventually(t, "a stream with sound and picture", func() bool {
+		s := n.Stream("rtmp_100")
+		return s.Publishing() && s.Meta.Video.Width == 640 && s.Meta.Audio.Codec == "AAC"
+	})
+	sipp.MustPass(loadCalls/20*time.Second + 90*time.Second)
+	if ended := g.count(trunkcast.CallEnded); ended != loadCalls {
+		eventually(t, "all calls ended", func() bool { return g.count(trunkcast.CallEnded) == loadCalls })
+	}
+	if n := g.count(trunkcast.OutputEnded); n != 0 {
+		t.Errorf("%d outputs ended before their calls", n)
+	}
+	var after resources
+	peertest.Eventually(t, 90*time.Second, "resources are given back", func() bool {
+		time.Sleep(500 * time.Millisecond)
+		after = measureResources(t)
+		return after.goroutines <= before.goroutines && after.descriptors <= before.descriptors &&
+			after.heap <= before.heap+slack
+	})
+	t.Logf("before %+v, after %+v", before, after)
+	if n := ports.InUse(); n != 0 {
+		t.Errorf("%d pairs of ports in use", n)
+	}
+	for _, s := range n.Streams() {
+		if s.Publishing() {
+			t.Errorf("%s is still published", s.Name)
+		}
+	}
+}

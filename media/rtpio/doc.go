@@ -28,6 +28,22 @@
 // The first byte of a datagram tells STUN, DTLS, RTP and RTCP apart (RFC 7983,
 // RFC 5761); the first two are counted and dropped.
 //
+// # From packets to frames
+//
+// Packets are put in order for each SSRC, pictures and sound are made of them
+// for each line, and one clock ([Session.JitterMin] to JitterMax behind the
+// arrivals) lets the frames of all lines leave in the order of their time.
+//
+// Sound keeps its RTP time: PTS are contiguous where timestamps are, a gap is
+// a gap. Pictures follow the sound by sender reports, or else by arrival, at
+// 10 ms a second at most (internal/timeline). A transfer that changes SSRC,
+// timestamps or codec is placed by arrival and moves nothing back.
+//
+// After a loss that NACK does not repair in time the picture stands until a
+// clean key frame, and one is asked for; [Session.PassDamaged] is the other
+// choice. Parameter sets travel as the Config of a picture's Track, which is
+// another pointer only when they changed.
+//
 // # Feedback
 //
 // Sender and receiver reports are sent as RFC 3550 section 6.2 says, with the

@@ -67,7 +67,7 @@ func TestPeerSIPpAnswers(t *testing.T) {
 			e := start(t, &Endpoint{})
 			to := Target{Transport: transport, Addr: netip.AddrPortFrom(loopback.Addr(), uint16(port))}
 			if transport == "tcp" { // over UDP retransmissions wait for SIPp
-				peertest.Eventually(t, 10*time.Second, "SIPp listens", func() bool {
+				peertest.Eventually(t, 30*time.Second, "SIPp listens", func() bool {
 					c, err := net.Dial("tcp", to.Addr.String())
 					if err == nil {
 						c.Close()

@@ -63,6 +63,12 @@ func (k *keyFrames) want(now time.Time, patient bool) {
 // got ends the ladder.
 func (k *keyFrames) got(now time.Time) { k.wanted, k.came = false, now }
 
+// old tells that the last key frame came a period ago. One that has not come
+// at all is no matter of the period: the caller has keyGrace to send it unasked.
+func (k *keyFrames) old(now time.Time, period time.Duration) bool {
+	return period > 0 && !k.came.IsZero() && now.Sub(k.came) >= period
+}
+
 // next is when something is to be asked; ok is false if nothing is.
 func (k *keyFrames) next(m keyMeans) (at time.Time, ok bool) {
 	if !k.wanted {

@@ -82,6 +82,22 @@ func TestKeyFrameLadder(t *testing.T) {
 	}
 }
 
+func TestKeyFramePeriod(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for _, c := range []struct {
+		came   time.Time
+		period time.Duration
+		want   bool
+	}{
+		{time.Time{}, time.Second, false}, {now.Add(-time.Second), time.Second, true},
+		{now.Add(-time.Second + 1), time.Second, false}, {now.Add(-time.Hour), 0, false},
+	} {
+		if got := (&keyFrames{came: c.came}).old(now, c.period); got != c.want {
+			t.Errorf("%v: %v", c, got)
+		}
+	}
+}
+
 func TestKeyFramePatience(t *testing.T) {
 	t.Parallel()
 	m := keyMeans{feedback: sdp.Feedback{PLI: true}, interval: time.Second}

@@ -154,7 +154,7 @@ func (l *line) feedback(c *lineConfig, now time.Time) (more []rtcp.Packet, sip b
 	if !ok {
 		return nil, false // there is nobody to ask yet
 	}
-	if s.PeriodicKeyFrames > 0 && now.Sub(l.keys.came) >= s.PeriodicKeyFrames {
+	if l.keys.old(now, s.PeriodicKeyFrames) {
 		l.keys.want(now, false)
 	}
 	if s.receiver.KeyFrameWanted(l.index) {

@@ -2,6 +2,7 @@ package trunkcast
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,8 @@ type Bridge struct {
 	// caller for a key frame; onState may be called with changes of state.
 	// Default: an rtmp.Publisher.
 	OpenTarget func(t OpenTarget) (media.Sink, error)
+	// TLS is for targets with rtmps. Nil verifies by the system's roots.
+	TLS *tls.Config
 	// OnEvent is told what happens to calls, from several goroutines. It must
 	// not block.
 	OnEvent func(Event)

@@ -147,7 +147,7 @@ func (s *Session) Outputs() []*Output {
 // OpenPublisher is the default of OpenTarget: an rtmp.Publisher.
 func (b *Bridge) OpenPublisher(t OpenTarget) (media.Sink, error) {
 	p := &rtmp.Publisher{
-		URL: t.URL, StreamName: t.StreamName, NeedKeyFrame: t.NeedKeyFrame,
+		URL: t.URL, StreamName: t.StreamName, NeedKeyFrame: t.NeedKeyFrame, TLS: b.TLS,
 		Logger:  b.log.With("output", t.Name, "stream", t.StreamName),
 		OnState: t.OnState,
 	}

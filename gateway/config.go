@@ -38,6 +38,9 @@ type Config struct {
 	// RTMPCert and RTMPKey are PEM files; with both the embedded server speaks
 	// RTMPS.
 	RTMPCert, RTMPKey string
+	// RTMPCA is a PEM file with the authorities of the rtmps servers that calls
+	// are published to. Default: those of the system.
+	RTMPCA string
 	// MaxCalls is the number of calls at once, all trunks together. Default
 	// 10000.
 	MaxCalls int
@@ -73,6 +76,7 @@ func LoadConfig(name string) (Config, error) {
 		"rtmpPlayKey":     yamlfile.String(&c.PlayKey),
 		"rtmpCert":        yamlfile.String(&c.RTMPCert),
 		"rtmpKey":         yamlfile.String(&c.RTMPKey),
+		"rtmpCa":          yamlfile.String(&c.RTMPCA),
 		"maxCalls":        yamlfile.Int(&c.MaxCalls, 1, 1_000_000),
 		"shutdownTimeout": yamlfile.Duration(&c.ShutdownTimeout, 100*time.Millisecond, time.Hour),
 		"logLevel":        yamlfile.Enum(&c.LogLevel, "debug", "info", "warn", "error"),

@@ -97,6 +97,9 @@ func (g *Gateway) start(ctx context.Context) error {
 		return err
 	}
 	g.Bridge = &trunkcast.Bridge{Codecs: Codecs(), OpenTarget: g.openTarget, OnEvent: g.opts.OnEvent, Logger: g.log}
+	if g.Bridge.TLS, err = g.publisherTLS(); err != nil {
+		return err
+	}
 	if g.opts.Plan != nil {
 		g.Bridge.Plan = g.plan
 	}

@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 
@@ -49,6 +53,23 @@ func (g *Gateway) openTarget(t trunkcast.OpenTarget) (media.Sink, error) {
 		t.OnState(rtmp.Live, nil)
 	}
 	return sink, nil
+}
+
+// publisherTLS verifies rtmps servers by the authorities of the configuration;
+// nil leaves that to the system's.
+func (g *Gateway) publisherTLS() (*tls.Config, error) {
+	if g.cfg.RTMPCA == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(g.cfg.RTMPCA)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: rtmpCa: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("gateway: rtmpCa: no certificate in %s", g.cfg.RTMPCA)
+	}
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
 }
 
 // embedded tells whether a URL leads to the embedded server, and to which

@@ -35,6 +35,22 @@ func measureResources(t *testing.T) (r resources) {
 	return resources{goroutines: runtime.NumGoroutine(), descriptors: len(fds), heap: m.HeapAlloc}
 }
 
+// loadOffer knows feedback: without it key frames are asked for by INFO, at
+// which SIPp gives a call up.
+const loadOffer = `v=0
+o=sipp 1 1 IN IP4 [local_ip]
+s=-
+c=IN IP4 [media_ip]
+t=0 0
+m=audio [rtpstream_audio_port] RTP/AVP 8
+a=rtpmap:8 PCMA/8000
+m=video [media_port+2] RTP/AVP 96
+a=rtpmap:96 H264/90000
+a=fmtp:96 profile-level-id=42e01f;packetization-mode=1
+a=rtcp-fb:96 nack pli
+a=rtcp-fb:96 ccm fir
+`
+
 // TestPeerLoad: calls with sound and picture at 20 a second, held for 3 s. None
 // fails; when the last timer of RFC 3261 (32 s) has ended, all is given back.
 func TestPeerLoad(t *testing.T) {
@@ -51,6 +67,7 @@ func TestPeerLoad(t *testing.T) {
 	before := measureResources(t)
 	sipp := peertest.StartSIPp(t, peertest.SIPpOptions{
 		Target: g.addr("pbx").String(), Calls: loadCalls, Rate: 20, Hold: 3 * time.Second,
+		SDP:   loadOffer,
 		Audio: peertest.PCMA(t, clip.Audio), VideoPcap: peertest.VideoPcap(t, clip.Video, 25, 96),
 	})
 	eventually(t, "a stream with sound and picture", func() bool {
@@ -58,9 +75,7 @@ func TestPeerLoad(t *testing.T) {
 		return s.Publishing() && s.Meta.Video.Width == 640 && s.Meta.Audio.Codec == "AAC"
 	})
 	sipp.MustPass(loadCalls/20*time.Second + 90*time.Second)
-	if ended := g.count(trunkcast.CallEnded); ended != loadCalls {
-		eventually(t, "all calls ended", func() bool { return g.count(trunkcast.CallEnded) == loadCalls })
-	}
+	eventually(t, "all calls ended", func() bool { return g.count(trunkcast.CallEnded) == loadCalls })
 	if n := g.count(trunkcast.OutputEnded); n != 0 {
 		t.Errorf("%d outputs ended before their calls", n)
 	}

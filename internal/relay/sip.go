@@ -57,7 +57,8 @@ func (s *SIP) addr(side Side) netip.AddrPort {
 	return s.conns[side].LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// Pairs returns the media relays of all calls, in the order of their m= lines.
+// Pairs returns the media relays of all calls, those of a call in the order of
+// its m= lines.
 func (s *SIP) Pairs() []*Pair {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -273,23 +274,44 @@ func TestPassThenTranscode(t *testing.T) {
 	})
 }
 
-// TestSameTrackAnew sees that a track with the same content is no change.
+// TestSameTrackAnew sees that a track with the same content is no change, nor
+// worth a line in the log, whether its codec is known or not.
 func TestSameTrackAnew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		in, _, s := counted()
-		var sink mediatest.Recorder
-		attach(t, s, &sink, wantsAAC)
-		frames := mediatest.Merge(time.Second, &mediatest.Audio{})
-		for _, f := range frames {
-			track := *f.Track
-			f.Track = &track
-		}
-		play(t, s, frames)
-		_ = s.CloseWrite()
-		if n := in.decoders.Load(); n != 1 {
-			t.Errorf("%d decoders", n)
-		}
-	})
+	for _, c := range []struct {
+		from     media.Codec
+		decoders int32
+		lines    int
+	}{{media.PCMU, 1, 0}, {media.G722, 0, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			in, _, s := counted()
+			var log lines
+			s.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			var sink mediatest.Recorder
+			attach(t, s, &sink, wantsAAC)
+			frames := mediatest.Merge(time.Second, &mediatest.Audio{Track: &media.Track{Codec: c.from, ClockRate: 8000, Channels: 1}})
+			for _, f := range frames {
+				track := *f.Track
+				f.Track = &track
+			}
+			play(t, s, frames)
+			_ = s.CloseWrite()
+			synctest.Wait()
+			if n := in.decoders.Load(); n != c.decoders {
+				t.Errorf("%s: %d decoders", c.from, n)
+			}
+			if n := log.count.Load(); int(n) != c.lines {
+				t.Errorf("%s: %d lines in the log", c.from, n)
+			}
+		})
+	}
+}
+
+// lines counts the writes of a log.
+type lines struct{ count atomic.Int32 }
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.count.Add(1)
+	return len(p), nil
 }
 
 func TestTranscodedSource(t *testing.T) {

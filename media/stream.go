@@ -216,7 +216,8 @@ func (s *Stream) writeAudio(f *Frame, size int, now time.Time) {
 			continue
 		}
 		if u.routed != f.Track {
-			if err := s.route(u, f.Track); err != nil {
+			told := u.audioErr != nil
+			if err := s.route(u, f.Track); err != nil && !told {
 				s.logLater("sink gets no audio", u, err)
 			}
 		}

@@ -176,7 +176,7 @@ func (t *transcoder) lastOr(d time.Duration) int {
 // use makes a decoder for a new input track. What comes of it goes on where
 // the old one ended.
 func (t *transcoder) use(track *Track) {
-	if t.dec != nil && sameFormat(t.in, track) {
+	if t.in != nil && sameFormat(t.in, track) {
 		t.in = track
 		return
 	}

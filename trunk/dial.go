@@ -250,6 +250,10 @@ func (k *socket) forget(id string, d *dialling) {
 // is cancelled, and a 2xx that comes all the same is acknowledged and ended in
 // the background.
 func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, d *dialling, progress func(*sip.Response)) (*sip.Response, error) {
+	c.mu.Lock()
+	c.remote = to.Addr
+	c.mu.Unlock()
+	c.admitPeers(nil, to.Addr.Addr())
 	tx, err := c.sock.ep.Request(ctx, req, to)
 	if err != nil {
 		return nil, err
@@ -257,7 +261,6 @@ func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, 
 	c.mu.Lock()
 	c.remote, c.flow, c.dialog.flow = tx.Flow().Remote(), tx.Flow(), tx.Flow()
 	c.mu.Unlock()
-	c.admitPeers(nil, tx.Flow().Remote().Addr())
 	for {
 		select {
 		case res, ok := <-tx.Responses():

@@ -16,6 +16,7 @@ import (
 
 	"github.com/trunkcast/trunkcast/inject"
 	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/media/mediatest"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -427,5 +428,16 @@ func TestNothingToLoop(t *testing.T) {
 	// The writer of this file has left the delay of its B-frames out of the edit.
 	if d := f.Duration(); d != 2*time.Second {
 		t.Errorf("20 pictures of 0.1 s last %v", d)
+	}
+}
+
+// TestConform holds files to what is asked of every source.
+func TestConform(t *testing.T) {
+	for _, name := range files {
+		b := load(t, name)
+		err := mediatest.TestSource(func() (media.Source, error) { return open(b, inject.FileOptions{}) }, 0)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -127,13 +127,25 @@ func (l *lab) send(line int, at time.Duration, p rtp.Packet) {
 // run lets everything arrive and the play-out come to its end.
 func (l *lab) run() {
 	l.t.Helper()
+	l.arrive()
+	l.until(l.now + time.Second)
+}
+
+// runUntil lets everything arrive and plays out until a moment.
+func (l *lab) runUntil(at time.Duration) {
+	l.t.Helper()
+	l.arrive()
+	l.until(at)
+}
+
+func (l *lab) arrive() {
+	l.t.Helper()
 	slices.SortStableFunc(l.sent, func(a, b sending) int { return int(a.at - b.at) })
 	for _, x := range l.sent {
 		l.until(x.at)
 		l.r.Packet(x.line, &x.p, l.start.Add(x.at))
 	}
 	l.sent = l.sent[:0]
-	l.until(l.now + time.Second)
 }
 
 // stats are those of a line.

@@ -484,3 +484,51 @@ func TestQueue(t *testing.T) {
 		t.Errorf("%d frames left, %d of %d bytes wait", len(l.frames), line.queue.len(), line.queue.bytes)
 	}
 }
+
+// TestLateOldSource: two late packets in a row of the SSRC before do not bring
+// it back.
+func TestLateOldSource(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	a, b := &voice{ssrc: 1, seq: 100}, &voice{ssrc: 2, seq: 200, ts: 1 << 31}
+	for i := range 50 {
+		l.send(0, time.Duration(i)*20*ms, a.packet(160, byte(i)))
+	}
+	for i := range 50 {
+		at := time.Duration(50+i) * 20 * ms
+		l.send(0, at, b.packet(160, byte(50+i)))
+		if i == 10 {
+			l.send(0, at+ms, a.packet(160, 200))
+			l.send(0, at+2*ms, a.packet(160, 201))
+		}
+	}
+	l.run()
+	contiguous(t, l.of(false), 100, 20*ms)
+	if ssrc, _ := l.r.SSRC(0); ssrc != 2 {
+		t.Errorf("SSRC %d", ssrc)
+	}
+}
+
+// TestHoldBehindGap: a line is put on hold while packets wait for a lost one.
+func TestHoldBehindGap(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	v := &voice{ssrc: 1}
+	for i := range 100 {
+		p := v.packet(160, byte(i))
+		if i != 48 {
+			l.send(0, time.Duration(i)*20*ms, p)
+		}
+		if i == 49 {
+			l.runUntil(time.Duration(i)*20*ms + ms)
+			l.r.setFormats(0, sdp.Audio, nil, l.now)
+			l.until(l.now + 500*ms)
+			l.r.setFormats(0, sdp.Audio, soundFormats, l.now)
+		}
+	}
+	l.run()
+	frames := l.of(false)
+	if n := len(frames); n != 98 || frames[n-1].PTS != 99*20*ms {
+		t.Errorf("%d frames, the last %s", n, describe(frames[n-1]))
+	}
+}

@@ -76,11 +76,12 @@ func FuzzDatagrams(f *testing.F) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		n := 0
+		var buf [maxDatagram]byte
 		for rest := in; len(rest) >= 2 && n < 64; n++ {
 			size := min(int(binary.BigEndian.Uint16(rest)), len(rest)-2, maxDatagram)
 			r := readers[n%len(readers)]
-			copy(r.buf[:], rest[2:2+size])
-			r.datagram(r.buf[:size], from, now)
+			copy(buf[:], rest[2:2+size])
+			r.datagram(buf[:size], from, now)
 			now, rest = now.Add(5*time.Millisecond), rest[2+size:]
 		}
 		runtime.ReadMemStats(&after)
@@ -101,15 +102,16 @@ func BenchmarkReadAudio(b *testing.B) {
 	}
 	r := readers[0]
 	now := time.Now()
+	var buf [maxDatagram]byte
 	var seq uint16
 	b.ReportAllocs()
 	for b.Loop() {
 		seq++
 		binary.BigEndian.PutUint16(raw[2:], seq)
 		binary.BigEndian.PutUint32(raw[4:], uint32(seq)*160)
-		copy(r.buf[:], raw)
+		copy(buf[:], raw)
 		now = now.Add(20 * time.Millisecond)
-		r.datagram(r.buf[:len(raw)], from, now)
+		r.datagram(buf[:len(raw)], from, now)
 	}
 }
 

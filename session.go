@@ -135,7 +135,11 @@ func (s *Session) answer(ctx context.Context) error {
 	if err := s.call.Ring(180, ""); err != nil {
 		return err
 	}
-	return s.call.Answer(ctx, negotiator{s.media})
+	if err := s.call.Answer(ctx, negotiator{s.media}); err != nil {
+		return err
+	}
+	s.stream.ExpectVideo(s.media.Agreed().Line(sdp.Video) != nil)
+	return nil
 }
 
 // hangup is for an end of our own.

@@ -45,7 +45,7 @@ type call struct {
 
 func newCall(t *testing.T) *call {
 	c := &call{t: t, r: rand.New(rand.NewPCG(1, 2)),
-		a: source{rate: 8000, base: 0xffff_0000, latency: 20 * time.Millisecond, jitter: 30 * time.Millisecond, period: 20 * time.Millisecond},
+		a: source{rate: 8000, base: 0xffff_0000, latency: 20 * time.Millisecond, jitter: 30 * time.Millisecond, period: 40 * time.Millisecond},
 		v: source{rate: 90000, base: 0xfff0_0000, latency: 20 * time.Millisecond, jitter: 30 * time.Millisecond, period: 40 * time.Millisecond},
 	}
 	c.audio = c.tl.Add(8000, true, nil)

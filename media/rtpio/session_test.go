@@ -42,10 +42,16 @@ func (p *phone) sendAll(stop <-chan struct{}, key bool) {
 
 func TestReceive(t *testing.T) {
 	t.Parallel()
+	t.Run("polled where possible", func(t *testing.T) { t.Parallel(); testReceive(t, false) })
+	t.Run("a goroutine a socket", func(t *testing.T) { t.Parallel(); testReceive(t, true) })
+}
+
+func testReceive(t *testing.T, waiting bool) {
 	p := newPhone(t, 2)
 	var out output
 	var first atomic.Int32
 	s := &Session{Output: &out, OnMedia: func(sdp.Kind, netip.AddrPort) { first.Add(1) }}
+	s.waiting = waiting
 	p.call(s, audioLine, videoLine)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup

@@ -60,7 +60,8 @@ type Publisher struct {
 	// App is the application's name where it has more than the first element
 	// of the path, for example "live/instance".
 	App string
-	// Logger gets changes of state. Nil discards.
+	// Logger gets changes of state, attempts that fail again for the same reason
+	// at level Debug. Nil discards.
 	Logger *slog.Logger
 	// TLS is for rtmps. Nil verifies the server by the system's roots.
 	TLS *tls.Config
@@ -119,6 +120,7 @@ type Publisher struct {
 	audio    *media.Track
 	waitKey  bool // video is dropped up to the next key frame
 	keyAsked time.Time
+	warned   string          // the last failure that was logged
 	badTrack *media.Track    // without a usable configuration, reported
 	told     [2]*media.Track // video and audio as in the last metadata
 	stats    PublisherStats

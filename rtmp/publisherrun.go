@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"net"
 	"runtime/debug"
 	"time"
 
@@ -191,16 +193,39 @@ func (p *Publisher) setState(s State, err error) {
 	p.mu.Lock()
 	p.state = s
 	p.stats.Since = time.Now()
+	level := p.warnLevel(s, err)
 	p.mu.Unlock()
 	switch {
 	case err != nil:
-		p.log.Warn("RTMP publishing interrupted", "state", s.String(), "error", err)
+		p.log.Log(context.Background(), level, "RTMP publishing interrupted", "state", s.String(), "error", err)
 	case s == Live, s == Closed:
 		p.log.Info("RTMP publishing", "state", s.String())
 	}
 	if p.OnState != nil {
 		p.tell(s, err)
 	}
+}
+
+// warnLevel is Warn for the first of several attempts in a row that fail for
+// the same reason and for the end, else Debug: a server that is away for an
+// hour is one line of the log.
+func (p *Publisher) warnLevel(s State, err error) slog.Level {
+	if s == Live {
+		p.warned = ""
+	}
+	if err == nil {
+		return slog.LevelInfo
+	}
+	text := err.Error()
+	var op *net.OpError
+	if errors.As(err, &op) { // the whole text has a local port that is another each time
+		text = op.Op + op.Err.Error()
+	}
+	if text != p.warned || s == Closed {
+		p.warned = text
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
 }
 
 // tell calls OnState, whose panic is not to end the program.

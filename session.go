@@ -158,11 +158,11 @@ func (s *Session) hangup(why string) {
 // end closes everything in the order in which media flows, so that the last
 // frames reach the outputs.
 func (s *Session) end(err error) {
+	s.mu.Lock()
+	s.ended, s.err = true, err // first: outputs end by themselves from here on
+	s.mu.Unlock()
 	_ = s.media.Close()
 	_ = s.stream.CloseWrite()
-	s.mu.Lock()
-	s.ended, s.err = true, err
-	s.mu.Unlock()
 	s.watchers.Wait()
 	s.log.Info("call ended", "stream", s.stream.Name, "reason", err)
 }

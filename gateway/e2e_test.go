@@ -38,8 +38,21 @@ func local(t testing.TB, change func(*trunk.Config)) *running {
 	return r
 }
 
-// call places demo calls until the test, or the function returned, ends it.
+// call is callOnly, waiting for the call's output.
 func (r *running) call(number string) (hangup func()) {
+	r.t.Helper()
+	hangup = r.callOnly(number)
+	eventually(r.t, "output of the call to "+number, func() bool {
+		return slices.ContainsFunc(r.Bridge.Sessions(), func(s *trunkcast.Session) bool {
+			return s.Call().Number() == number && len(s.Outputs()) > 0
+		})
+	})
+	return hangup
+}
+
+// callOnly places a demo call that lasts until the test, or the function
+// returned, ends it.
+func (r *running) callOnly(number string) (hangup func()) {
 	r.t.Helper()
 	answered := make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -63,11 +76,6 @@ func (r *running) call(number string) (hangup func()) {
 	case <-time.After(20 * time.Second):
 		r.t.Fatalf("call to %s not answered", number)
 	}
-	eventually(r.t, "output of the call to "+number, func() bool {
-		return slices.ContainsFunc(r.Bridge.Sessions(), func(s *trunkcast.Session) bool {
-			return s.Call().Number() == number && len(s.Outputs()) > 0
-		})
-	})
 	return hangup
 }
 

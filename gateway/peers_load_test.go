@@ -4,6 +4,7 @@ package gateway_test
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"runtime"
 	"testing"
@@ -24,6 +25,7 @@ type resources struct {
 
 func measureResources(t *testing.T) (r resources) {
 	t.Helper()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections() // to the statistics page
 	runtime.GC()
 	runtime.GC() // what finalizers have let go
 	var m runtime.MemStats
@@ -80,13 +82,13 @@ func TestPeerLoad(t *testing.T) {
 		t.Errorf("%d outputs ended before their calls", n)
 	}
 	var after resources
+	defer func() { t.Logf("before %+v, after %+v", before, after) }()
 	peertest.Eventually(t, 90*time.Second, "resources are given back", func() bool {
 		time.Sleep(500 * time.Millisecond)
 		after = measureResources(t)
 		return after.goroutines <= before.goroutines && after.descriptors <= before.descriptors &&
 			after.heap <= before.heap+slack
 	})
-	t.Logf("before %+v, after %+v", before, after)
 	if n := ports.InUse(); n != 0 {
 		t.Errorf("%d pairs of ports in use", n)
 	}

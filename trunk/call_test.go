@@ -2,6 +2,7 @@ package trunk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,6 +23,14 @@ const patience = trunktest.Patience
 // ProxyIP belong to 127.0.0.1, and do not register unless told.
 func serve(t testing.TB, s *Server) *Server {
 	t.Helper()
+	if err := prepared(s).Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func prepared(s *Server) *Server {
 	if len(s.Trunks) == 0 {
 		s.Trunks = []Config{{}}
 	}
@@ -39,10 +48,6 @@ func serve(t testing.TB, s *Server) *Server {
 		}
 		c.ListenAddress = "127.0.0.1"
 	}
-	if err := s.Start(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
 	return s
 }
 
@@ -199,13 +204,28 @@ func TestDial(t *testing.T) {
 	}
 }
 
-// freePort is a port of loopback that was free on UDP a moment ago.
-func freePort(t testing.TB) int {
+// serveOnFreePort is serve with a port that must be the same for several
+// trunks: one that was free a moment ago, and another if it is not any more.
+func serveOnFreePort(t testing.TB, make func(port int) *Server) *Server {
 	t.Helper()
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
+	for range 20 {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		s := make(port)
+		err = prepared(s).Start(context.Background())
+		var taken *ListenError
+		switch {
+		case err == nil:
+			t.Cleanup(func() { s.Close() })
+			return s
+		case !errors.As(err, &taken):
+			t.Fatal(err)
+		}
 	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).Port
+	t.Fatal("no free port")
+	return nil
 }

@@ -207,15 +207,16 @@ func TestStrangers(t *testing.T) {
 // each has registered.
 func TestTrunkChoice(t *testing.T) {
 	p, q := trunktest.NewPeer(t, "udp"), trunktest.NewPeer(t, "udp")
-	port := freePort(t)
 	names := make(chan string, 1)
-	s := serve(t, &Server{
-		Trunks: []Config{
-			{Name: "a", LocalPort: port, RemotePort: int(p.Addr().Port()), Login: "alice"},
-			{Name: "b", LocalPort: port, RemotePort: int(p.Addr().Port()), Login: "bob"},
-			{Name: "c", LocalPort: port, RemotePort: int(q.Addr().Port())},
-		},
-		Handler: HandlerFunc(func(_ context.Context, c *Call) { names <- c.Trunk().Name() }),
+	s := serveOnFreePort(t, func(port int) *Server {
+		return &Server{
+			Trunks: []Config{
+				{Name: "a", LocalPort: port, RemotePort: int(p.Addr().Port()), Login: "alice"},
+				{Name: "b", LocalPort: port, RemotePort: int(p.Addr().Port()), Login: "bob"},
+				{Name: "c", LocalPort: port, RemotePort: int(q.Addr().Port())},
+			},
+			Handler: HandlerFunc(func(_ context.Context, c *Call) { names <- c.Trunk().Name() }),
+		}
 	})
 	if len(s.sockets) != 1 {
 		t.Fatalf("%d sockets", len(s.sockets))

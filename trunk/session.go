@@ -112,19 +112,26 @@ func (s *session) take(c *Call, res *sip.Response) {
 	s.arm(c)
 }
 
-// arm sets the timer: half-way if the refresh is ours, else shortly before the
-// end (RFC 4028 section 10).
+// dueAfter is when a session timer calls, and when the session has ended:
+// half-way if the refresh is ours, shortly before the time is up otherwise (RFC
+// 4028 section 10).
+func dueAfter(interval time.Duration, refresh bool) (due, end time.Duration) {
+	end = interval - min(32*time.Second, interval/3)
+	if refresh {
+		return interval / 2, end
+	}
+	return end, end
+}
+
+// arm sets the timer.
 func (s *session) arm(c *Call) {
 	s.stop()
 	s.timer = nil
 	if s.interval == 0 || c.phase == ended {
 		return
 	}
-	wait := s.interval - min(32*time.Second, s.interval/3)
-	s.end = time.Now().Add(wait)
-	if s.refresh {
-		wait = s.interval / 2
-	}
+	wait, end := dueAfter(s.interval, s.refresh)
+	s.end = time.Now().Add(end)
 	s.timer = time.AfterFunc(wait, func() { c.srv.spawn(c.sessionDue) })
 }
 

@@ -67,7 +67,11 @@ func TestSessionRefreshedByPeer(t *testing.T) {
 			s := serve(t, short(&Server{Handler: answering(&trunktest.Negotiator{}, calls)}))
 			p := trunktest.NewPeer(t, "udp")
 			leg := p.NewLeg(addrOfServer(s), "1")
-			const timer = "Supported: timer\r\nSession-Expires: 2;refresher=uac\r\n"
+			expires := "1800;refresher=uac"
+			if method == "" {
+				expires = "2;refresher=uac"
+			}
+			timer := "Supported: timer\r\nSession-Expires: " + expires + "\r\n"
 			leg.Request("INVITE", timer, trunktest.Offer)
 			leg.Expect("INVITE", 200)
 			leg.ACK("")
@@ -81,7 +85,7 @@ func TestSessionRefreshedByPeer(t *testing.T) {
 					body = trunktest.Offer
 				}
 				leg.Request(method, timer, body)
-				if res := leg.Expect(method, 200); res.Header("Session-Expires") != "2;refresher=uac" {
+				if res := leg.Expect(method, 200); res.Header("Session-Expires") != expires {
 					t.Errorf("Session-Expires %q", res.Header("Session-Expires"))
 				}
 				if method == "INVITE" {
@@ -107,48 +111,76 @@ func TestSessionRefreshedByPeer(t *testing.T) {
 }
 
 // A session that is ours to refresh: by UPDATE where the far side allows it,
-// else by re-INVITE; a refusal is tried again, then the call ends.
+// else by re-INVITE; a refusal is tried again while there is time, then the call
+// ends.
 func TestSessionRefreshedByUs(t *testing.T) {
-	t.Parallel() // it waits for timers
 	for _, tt := range []struct{ name, allow, method, body string }{
 		{"update", "Allow: INVITE, UPDATE\r\n", "UPDATE", ""},
 		{"re-invite", "", "INVITE", "v=0\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			calls := make(chan *Call, 1)
-			s := serve(t, short(&Server{Handler: answering(&trunktest.Negotiator{}, calls)}))
+			s := serve(t, &Server{Handler: answering(&trunktest.Negotiator{}, calls)})
 			p := trunktest.NewPeer(t, "udp")
 			leg := p.NewLeg(addrOfServer(s), "1")
-			leg.Request("INVITE", tt.allow+"Supported: timer\r\nSession-Expires: 1;refresher=uas\r\n", trunktest.Offer)
+			leg.Request("INVITE", tt.allow+"Supported: timer\r\nSession-Expires: 1800;refresher=uas\r\n", trunktest.Offer)
 			leg.Expect("INVITE", 200)
 			leg.ACK("")
 			c := get(t, calls, "call")
-			for range 2 {
-				req := leg.Await(tt.method)
-				if got := req.Header("Session-Expires"); got != "1;refresher=uac" {
-					t.Errorf("Session-Expires %q", got)
-				}
-				p.Response(req, 200, "", tt.allow+"Contact: "+p.Contact()+"\r\nSession-Expires: 1;refresher=uac\r\nRequire: timer\r\n", tt.body)
-				if tt.method == "INVITE" {
-					leg.Await("ACK")
-				}
+			eventually(t, "the ACK", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.unacked == nil })
+			// due lets the timer call now, with so much time left.
+			due := func(left time.Duration) <-chan struct{} {
+				c.mu.Lock()
+				c.session.end = time.Now().Add(left)
+				c.mu.Unlock()
+				done := make(chan struct{})
+				go func() { defer close(done); c.sessionDue() }()
+				return done
 			}
+			done := due(time.Hour)
+			req := leg.Await(tt.method)
+			if got := req.Header("Session-Expires"); got != "1800;refresher=uac" {
+				t.Errorf("Session-Expires %q", got)
+			}
+			p.Response(req, 200, "", tt.allow+"Contact: "+p.Contact()+"\r\nSession-Expires: 2400;refresher=uac\r\nRequire: timer\r\n", tt.body)
+			<-done
+			c.mu.Lock()
+			if left := time.Until(c.session.end); c.session.interval != 40*time.Minute || left < 38*time.Minute {
+				t.Errorf("interval %v, %v left", c.session.interval, left)
+			}
+			c.mu.Unlock()
+
+			done = due(time.Hour) // time for another try
+			p.Response(leg.Await(tt.method), 500, "", "", "")
+			<-done
 			if c.Err() != nil {
-				t.Errorf("ended: %v", c.Err())
+				t.Fatalf("ended: %v", c.Err())
 			}
-			// From now on it refuses.
-			for {
-				req := p.Next("refresh or BYE", func(m *trunktest.Message) bool { return m.Method == tt.method || m.Method == "BYE" })
-				if req.Method == "BYE" {
-					p.Response(req, 200, "", "", "")
-					break
-				}
-				p.Response(req, 500, "", "", "")
-			}
+			done = due(patience) // and none
+			p.Response(leg.Await(tt.method), 500, "", "", "")
+			p.Response(leg.Await("BYE"), 200, "", "", "")
+			<-done
 			if e := endOf(t, c); !errors.Is(e, ErrSessionExpired) {
 				t.Errorf("end %+v", e)
 			}
 		})
+	}
+}
+
+func TestDueAfter(t *testing.T) {
+	for _, tt := range []struct {
+		interval time.Duration
+		refresh  bool
+		due, end time.Duration
+	}{
+		{30 * time.Minute, true, 15 * time.Minute, 30*time.Minute - 32*time.Second},
+		{30 * time.Minute, false, 30*time.Minute - 32*time.Second, 30*time.Minute - 32*time.Second},
+		{90 * time.Second, true, 45 * time.Second, 60 * time.Second},
+		{90 * time.Second, false, 60 * time.Second, 60 * time.Second},
+	} {
+		if due, end := dueAfter(tt.interval, tt.refresh); due != tt.due || end != tt.end {
+			t.Errorf("%v %v: due %v, end %v", tt.interval, tt.refresh, due, end)
+		}
 	}
 }
 
@@ -159,11 +191,14 @@ func TestSessionOfDialledCall(t *testing.T) {
 	s := &Server{Trunks: []Config{{RemotePort: int(p.Addr().Port())}}}
 	serve(t, short(s))
 	c, _ := dial(t, s, func() {
-		p.Accept("Allow: UPDATE\r\nRequire: timer\r\nSession-Expires: 1;refresher=uac\r\n", "v=0\r\n")
+		p.Accept("Allow: UPDATE\r\nRequire: timer\r\nSession-Expires: 30;refresher=uac\r\n", "v=0\r\n")
 		p.Request("ACK")
 	}, DialOptions{Number: "1"})
+	c.mu.Lock()
+	c.session.timer.Reset(0)
+	c.mu.Unlock()
 	req := p.Request("UPDATE")
-	if !strings.HasPrefix(req.Header("Session-Expires"), "1;") || req.Body != "" {
+	if !strings.HasPrefix(req.Header("Session-Expires"), "30;") || req.Body != "" {
 		t.Errorf("Session-Expires %q, body %q", req.Header("Session-Expires"), req.Body)
 	}
 	p.Response(req, 200, "", "", "") // without a timer: it needs no more

@@ -120,11 +120,13 @@ func TestLargeRequests(t *testing.T) {
 func TestTLS(t *testing.T) {
 	cert, key := certificate(t)
 	calls := make(chan *Call, 1)
-	tlsPort := freeTCPPort(t)
-	b := serve(t, &Server{
-		Trunks:  []Config{{TLSCert: cert, TLSKey: key, TLSPort: tlsPort}},
-		Handler: answering(&syncNegotiator{}, calls),
+	b := serveOnFreePort(t, func(port int) *Server {
+		return &Server{
+			Trunks:  []Config{{TLSCert: cert, TLSKey: key, TLSPort: port}},
+			Handler: answering(&syncNegotiator{}, calls),
+		}
 	})
+	tlsPort := b.list[0].Config().TLSPort
 	a := serve(t, &Server{Trunks: []Config{{RemotePort: tlsPort, Transport: "tls", TLSCA: cert}}})
 	c, err := a.list[0].Dial(context.Background(), &trunktest.Negotiator{}, DialOptions{Number: "1"})
 	if err != nil {
@@ -149,17 +151,6 @@ func TestTLS(t *testing.T) {
 	if _, err := d.list[0].Dial(context.Background(), &trunktest.Negotiator{}, DialOptions{Number: "1"}); err == nil {
 		t.Error("a certificate of nobody was taken")
 	}
-	_ = b
-}
-
-func freeTCPPort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // certificate writes a certificate for 127.0.0.1 that is its own authority.

@@ -6,8 +6,10 @@ PACKAGES = gcc git baresip-core baresip-ffmpeg linphone-cli mediastreamer2-plugi
 	kamailio kamailio-tls-modules nginx libnginx-mod-rtmp ffmpeg rtmpdump vlc-bin vlc-plugin-base stunnel4
 PEERS = gcc baresip linphonec Xvfb sipp kamailio nginx ffmpeg ffprobe rtmpdump cvlc stunnel4
 
-FUZZTIME ?= 10s
-LONGFUZZ ?= 10m
+# In seconds: of each target, of all, and of each in test-long.
+FUZZTIME ?= 10
+FUZZTOTAL ?= 120
+LONGFUZZ ?= 600
 PEERTIME ?= 12m
 
 export GOFLAGS ?=
@@ -32,7 +34,7 @@ peers:
 	@scripts/gotest -tags peers -run '^TestPeer' -p 1 -timeout $(PEERTIME) ./...
 
 fuzz:
-	@scripts/fuzz $(FUZZTIME)
+	@scripts/fuzz $(FUZZTIME) $(FUZZTOTAL)
 
 cross:
 	@for target in linux/arm64 linux/arm darwin/arm64 windows/amd64; do \

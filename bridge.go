@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trunkcast/trunkcast/inject"
 	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/media/rtpio"
 	"github.com/trunkcast/trunkcast/media/sdp"
@@ -37,6 +38,8 @@ type Bridge struct {
 	OpenTarget func(t OpenTarget) (media.Sink, error)
 	// TLS is for targets with rtmps. Nil verifies by the system's roots.
 	TLS *tls.Config
+	// Sources opens what is injected into calls by its URL: see Open.
+	Sources inject.Opener
 	// OnEvent is told what happens to calls, from several goroutines. It must
 	// not block.
 	OnEvent func(Event)

@@ -69,7 +69,14 @@ func (s *Session) SendDTMFByInfo(ctx context.Context, digits string, duration ti
 	return nil
 }
 
-// info takes an INFO of the caller: a DTMF digit.
+// keyFrameRequested passes on that the caller needs a key frame.
+func (s *Session) keyFrameRequested() {
+	if i := s.Injection(); i != nil {
+		i.requestKeyFrame()
+	}
+}
+
+// info takes an INFO of the caller: a DTMF digit, or the wish for a key frame.
 func (s *Session) info(req *sip.Request) {
 	ct := req.ContentType()
 	if ct == nil {
@@ -80,6 +87,10 @@ func (s *Session) info(req *sip.Request) {
 	case dtmfRelayType:
 		if r, d, ok := parseDTMFRelay(string(req.Body())); ok {
 			s.digit(r, d)
+		}
+	case mediaControlType:
+		if strings.Contains(string(req.Body()), "picture_fast_update") {
+			s.keyFrameRequested()
 		}
 	case "application/dtmf":
 		if r, ok := parseDigit(string(req.Body())); ok {

@@ -22,19 +22,21 @@ type Session struct {
 	log    *slog.Logger
 	media  *rtpio.Session
 	stream *media.Stream
+	began  time.Time // what is sent to the caller is timed from here
 	done   chan struct{}
 
 	watchers sync.WaitGroup // of the outputs
 
-	mu      sync.Mutex
-	ended   bool // no more outputs
-	outputs []*Output
-	err     error
+	mu        sync.Mutex
+	ended     bool // no more outputs
+	outputs   []*Output
+	injection *Injection // nil: nothing is played to the caller
+	err       error
 }
 
 func newSession(b *Bridge, c *trunk.Call, plan *Plan) *Session {
 	s := &Session{
-		bridge: b, call: c, plan: plan, done: make(chan struct{}),
+		bridge: b, call: c, plan: plan, began: time.Now(), done: make(chan struct{}),
 		log: b.log.With("trunk", c.Trunk().Name(), "call_id", c.ID(), "number", c.Number()),
 	}
 	s.stream = &media.Stream{Codecs: b.Codecs, Logger: s.log, NeedKeyFrame: func() { s.media.RequestKeyFrame() }}
@@ -43,6 +45,7 @@ func newSession(b *Bridge, c *trunk.Call, plan *Plan) *Session {
 		Output: s.stream, Latching: plan.Latching, MediaTimeout: plan.MediaTimeout, ForceFeedback: plan.ForceFeedback,
 		PeriodicKeyFrames:    plan.KeyFrameInterval,
 		RequestKeyFrameBySIP: s.requestKeyFrameBySIP,
+		OnKeyFrameRequested:  s.keyFrameRequested,
 		OnDigit:              s.digit,
 		OnMedia:              s.mediaStarted,
 		Logger:               s.log,
@@ -160,7 +163,11 @@ func (s *Session) hangup(why string) {
 func (s *Session) end(err error) {
 	s.mu.Lock()
 	s.ended, s.err = true, err // first: outputs end by themselves from here on
+	injection := s.injection
 	s.mu.Unlock()
+	if injection != nil {
+		_ = injection.Close()
+	}
 	_ = s.media.Close()
 	_ = s.stream.CloseWrite()
 	s.watchers.Wait()

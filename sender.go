@@ -1,0 +1,29 @@
+package trunkcast
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/trunkcast/trunkcast/media"
+)
+
+// sender is what writes to a caller go through: each writer has a timeline
+// that begins at 0, and they are laid behind each other on the clock of the
+// call.
+type sender struct {
+	session *Session
+	once    sync.Once
+	base    time.Duration
+}
+
+func (s *Session) sender() *sender { return &sender{session: s} }
+
+// WriteFrame gives a frame to the media session, with its times moved.
+func (w *sender) WriteFrame(ctx context.Context, f *media.Frame) error {
+	w.once.Do(func() { w.base = time.Since(w.session.began) - f.DTS })
+	moved := *f // a frame is immutable
+	moved.DTS += w.base
+	moved.PTS += w.base
+	return w.session.media.WriteFrame(ctx, &moved)
+}

@@ -28,7 +28,7 @@ func (e *encoder) reset(k Codec, c Config, o media.EncoderOptions) {
 	e.noise = !k.PlainNoise
 	e.layout.sequence, e.attack = onlyLong, -1
 	for i := range e.channels {
-		e.channels[i].transient = transient{}
+		e.channels[i].transient = newTransient(c.SampleRate)
 		clear(e.channels[i].history[:])
 	}
 	bitRate := chooseBitRate(o.BitRate, c)

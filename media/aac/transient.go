@@ -8,8 +8,9 @@ const (
 	// samples; the last slope ends at sub-block 8.
 	slopeStart = 448
 	// attackRatio is the growth of energy, from one sub-block to the next,
-	// that makes an attack.
-	attackRatio = 8
+	// that makes an attack. Below lowRate, where a frame lasts longer than the
+	// ear forgives, slowAttackRatio is enough.
+	attackRatio, slowAttackRatio, lowRate = 8, 3, 44100
 	// attackFloor is the least energy of an attack's sub-block.
 	attackFloor = 128 * 2000
 	// earlier is the number of sub-blocks before these that are kept: from the
@@ -29,6 +30,14 @@ const (
 type transient struct {
 	energy [earlier + shortWindows + 1]float32
 	last   float32 // sample
+	ratio  float32 // that makes an attack
+}
+
+func newTransient(rate int) transient {
+	if rate < lowRate {
+		return transient{ratio: slowAttackRatio}
+	}
+	return transient{ratio: attackRatio}
 }
 
 // load takes the newest 1024 samples, which end lookAhead after the current
@@ -55,7 +64,7 @@ func (t *transient) attack() int {
 	for i := earlier; i < len(t.energy); i++ {
 		now, before := t.energy[i], t.energy[i-4:i]
 		mean := (before[0] + before[1] + before[2] + before[3]) / 4
-		if now > attackFloor && now > attackRatio*max(before[3], before[2], mean) {
+		if now > attackFloor && now > t.ratio*max(before[3], before[2], mean) {
 			return min(max(i-earlier-1, 0), shortWindows-1)
 		}
 	}

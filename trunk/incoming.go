@@ -397,7 +397,12 @@ func (c *Call) confirm(a *answer) {
 			c.confirmed(a, ack)
 			return
 		case <-a.stop:
-			c.settle(a, errPeerLeft)
+			select {
+			case ack := <-a.ack: // it came before the BYE
+				c.confirmed(a, ack)
+			default:
+				c.settle(a, errPeerLeft)
+			}
 			return
 		case <-again.C:
 			_ = a.tx.Resend() // what is lost is sent again

@@ -190,3 +190,89 @@ func everyState(t *testing.T, transport, state, method string) {
 		t.Error(n.Fault())
 	}
 }
+
+// A re-INVITE before the ACK means that the 2xx has arrived (RFC 5407 section
+// 3.1.4): it is answered, and the lost ACK is not waited for.
+func TestReinviteBeforeACK(t *testing.T) {
+	calls := make(chan *Call, 1)
+	s := serve(t, &Server{Handler: answering(&trunktest.Negotiator{}, calls)})
+	p := trunktest.NewPeer(t, "udp")
+	leg := p.Invite(addrOfServer(s), "1", trunktest.Offer)
+	leg.Expect("INVITE", 200)
+	c := get(t, calls, "call")
+	c.mu.Lock()
+	first := c.unacked
+	c.mu.Unlock()
+	leg.Request("INVITE", "", trunktest.Offer)
+	leg.Expect("INVITE", 200)
+	get(t, first.settled, "the first 2xx settled")
+	if first.err != nil || c.Err() != nil {
+		t.Errorf("first 2xx %v, call %v", first.err, c.Err())
+	}
+	leg.ACK("")
+}
+
+// The offer of a re-INVITE that is cancelled while it is being answered is
+// taken back, and the call goes on.
+func TestReinviteCancelled(t *testing.T) {
+	entered, leave := make(chan bool), make(chan bool)
+	n := &trunktest.Negotiator{}
+	s := serve(t, &Server{Handler: answering(n, nil)})
+	p := trunktest.NewPeer(t, "udp")
+	leg := p.Establish(addrOfServer(s), "1")
+	n.Set(func(n *trunktest.Negotiator) {
+		n.OnAnswer = func(context.Context, []byte) ([]byte, error) {
+			entered <- true
+			<-leave
+			return []byte("v=0\r\n"), nil
+		}
+	})
+	leg.Request("INVITE", "", trunktest.Offer)
+	get(t, entered, "re-INVITE")
+	leg.CANCEL("")
+	leg.Expect("CANCEL", 200)
+	leg.Expect("INVITE", 487)
+	n.Set(func(n *trunktest.Negotiator) { n.OnAnswer = nil })
+	close(leave)
+	eventually(t, "rollback", func() bool { return fmt.Sprint(n.Log()) == "[Answer Answer Rollback]" })
+	eventually(t, "the next one", func() bool {
+		leg.Request("INVITE", "", trunktest.Offer)
+		return leg.Response("INVITE").Code == 200 // 500 while the last one ends
+	})
+	leg.ACK("")
+	leg.Request("BYE", "", "")
+	leg.Expect("BYE", 200)
+}
+
+// ACK, re-INVITE and BYE in one segment are taken in their order.
+func TestGlued(t *testing.T) {
+	calls := make(chan *Call, 1)
+	answers := make(chan error, 1)
+	s := serve(t, &Server{Handler: HandlerFunc(func(ctx context.Context, c *Call) {
+		calls <- c
+		answers <- c.Answer(ctx, &syncNegotiator{})
+		<-ctx.Done()
+	})})
+	for range 50 {
+		p := trunktest.NewPeer(t, "tcp")
+		leg := p.Invite(addrOfServer(s), "1", trunktest.Offer)
+		leg.Expect("INVITE", 200)
+		c := get(t, calls, "call")
+		p.Send(leg.Server, leg.Text("ACK", leg.Target, "z9hG4bKa", 1, "", "")+
+			leg.Text("INVITE", leg.Target, "z9hG4bKb", 2, "", trunktest.Offer)+
+			leg.Text("INFO", leg.Target, "z9hG4bKc", 3, "", "")+
+			leg.Text("BYE", leg.Target, "z9hG4bKd", 4, "", ""))
+		leg.Seq = 4
+		leg.Expect("BYE", 200)
+		if e := endOf(t, c); !e.ByPeer {
+			t.Fatalf("end %+v", e)
+		}
+		get(t, answers, "Answer")
+		for _, cseq := range []string{"2 INVITE", "3 INFO"} {
+			m := p.Next("a response to "+cseq, func(m *trunktest.Message) bool { return m.Code >= 200 && m.Header("CSeq") == cseq })
+			if m.Code != 200 && m.Code != 487 {
+				t.Fatalf("%s: %s", cseq, m.Line)
+			}
+		}
+	}
+}

@@ -117,6 +117,29 @@ func TestListenAndServe(t *testing.T) {
 	}
 }
 
+// Close and Shutdown may come while Start is under way.
+func TestCloseMeetsStart(t *testing.T) {
+	p := trunktest.NewPeer(t, "udp") // a registrar that is silent
+	for i := range 40 {
+		s := &Server{Trunks: []Config{{Name: "a", ProxyIP: "127.0.0.1", RemotePort: int(p.Addr().Port()), ListenAddress: "127.0.0.1"}}}
+		started := make(chan error, 1)
+		go func() { started <- s.Start(context.Background()) }()
+		time.Sleep(time.Duration(i%8) * 50 * time.Microsecond) // any order
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		if i%2 == 0 {
+			s.Close()
+		} else if err := s.Shutdown(ctx); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		get(t, started, "Start")
+		s.Close()
+		if s.Trunk("a") != nil {
+			s.Trunk("a").Registration()
+		}
+	}
+}
+
 func TestStartErrors(t *testing.T) {
 	taken, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

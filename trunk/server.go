@@ -28,6 +28,8 @@ type serverState struct {
 	tasks   sync.WaitGroup // goroutines of ours
 	serving tally          // Handlers, and the BYEs after them
 
+	opening sync.Mutex // held while endpoints start, and while they close
+
 	mu       sync.Mutex
 	doneCh   chan struct{}
 	started  bool
@@ -100,15 +102,17 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	if err := s.open(); err != nil {
+		if s.ctx.Err() != nil {
+			err = ErrServerClosed
+		}
 		s.Close()
 		return err
 	}
 	s.resolveFirst(ctx)
 	for _, t := range s.list {
 		s.spawn(t.resolveOften)
-		if *t.cfg.Register {
-			t.registrar = newRegistrar(t)
-			s.spawn(t.registrar.run)
+		if t.registrar != nil && !s.spawn(t.registrar.run) {
+			close(t.registrar.ended)
 		}
 	}
 	s.mu.Lock()
@@ -145,6 +149,11 @@ func (s *Server) prepare(ctx context.Context) error {
 		return err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	for _, t := range s.list {
+		if *t.cfg.Register {
+			t.registrar = newRegistrar(t)
+		}
+	}
 	s.started = true
 	return nil
 }
@@ -172,6 +181,8 @@ func (s *Server) makeTrunks() error {
 
 // open starts the endpoints.
 func (s *Server) open() error {
+	s.opening.Lock()
+	defer s.opening.Unlock()
 	for _, sock := range s.sockets {
 		if err := sock.start(); err != nil {
 			return err
@@ -269,9 +280,11 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	sockets := s.sockets
 	s.mu.Unlock()
+	s.opening.Lock()
 	for _, sock := range sockets {
 		sock.ep.Close()
 	}
+	s.opening.Unlock()
 	s.tasks.Wait()
 	s.serving.wait(context.Background())
 	return nil

@@ -395,9 +395,12 @@ func shownURL(url string) string {
 	if !ok {
 		return url
 	}
-	host, path, _ := strings.Cut(rest, "/")
+	host, path, hasPath := strings.Cut(rest, "/")
 	if at := strings.LastIndexByte(host, '@'); at >= 0 {
 		host = host[at+1:]
 	}
-	return scheme + "://" + host + "/" + path
+	if hasPath {
+		host += "/" + path
+	}
+	return scheme + "://" + host
 }

@@ -17,6 +17,7 @@ import (
 const (
 	DefaultSIPListen  = "127.0.0.1:40000"
 	DefaultRTMPListen = "127.0.0.1:1935"
+	DefaultHTTPListen = "127.0.0.1:8081"
 	// DefaultURL is where the default trunk publishes.
 	defaultApplication = "live"
 )
@@ -32,6 +33,12 @@ type Config struct {
 	// RTMPListen is the address of the embedded RTMP server, "off" for none.
 	// Default 127.0.0.1:1935; port 0 lets the system choose.
 	RTMPListen string
+	// HTTPListen is the address of the REST interface, "off" for none. Default
+	// 127.0.0.1:8081; port 0 lets the system choose. It asks for no password.
+	HTTPListen string
+	// MediaFolder holds the files that are played into calls by vod:// and
+	// vod-live://. Default: media in the working directory.
+	MediaFolder string
 	// PublishKey and PlayKey, if set, are asked by the embedded RTMP server as
 	// "key" in the query of the stream's name. Calls need none.
 	PublishKey, PlayKey trunk.Secret
@@ -72,6 +79,8 @@ func LoadConfig(name string) (Config, error) {
 		"trunks":          yamlfile.String(&trunks),
 		"sipListen":       yamlfile.Parsed(&c.SIPListen, parseListen),
 		"rtmpListen":      yamlfile.Parsed(&c.RTMPListen, parseListenOrOff),
+		"httpListen":      yamlfile.Parsed(&c.HTTPListen, parseListenOrOff),
+		"mediaFolder":     yamlfile.String(&c.MediaFolder),
 		"rtmpPublishKey":  yamlfile.String(&c.PublishKey),
 		"rtmpPlayKey":     yamlfile.String(&c.PlayKey),
 		"rtmpCert":        yamlfile.String(&c.RTMPCert),
@@ -126,6 +135,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.RTMPListen == "" {
 		c.RTMPListen = DefaultRTMPListen
+	}
+	if c.HTTPListen == "" {
+		c.HTTPListen = DefaultHTTPListen
+	}
+	if c.MediaFolder == "" {
+		c.MediaFolder = "media"
 	}
 	if c.ShutdownTimeout <= 0 {
 		c.ShutdownTimeout = defaultShutdownTimeout

@@ -32,6 +32,9 @@ type running struct {
 func startGateway(t testing.TB, cfg gateway.Config, opts gateway.Options) *running {
 	t.Helper()
 	r := &running{t: t}
+	if cfg.HTTPListen == "" {
+		cfg.HTTPListen = "127.0.0.1:0"
+	}
 	ready := make(chan *gateway.Gateway, 1)
 	opts.OnReady = func(g *gateway.Gateway) { ready <- g }
 	opts.OnEvent = func(e trunkcast.Event) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 
 	"github.com/trunkcast/trunkcast"
@@ -46,11 +47,14 @@ type Gateway struct {
 	// listens.
 	RTMP     *rtmp.Server
 	RTMPAddr net.Addr
+	// HTTPAddr is where the REST interface listens, nil if it is off.
+	HTTPAddr net.Addr
 
 	cfg    Config
 	trunks []trunk.Config
 	opts   Options
 	log    *slog.Logger
+	http   *http.Server
 	fail   chan error // what ended a server by itself
 	wg     sync.WaitGroup
 }
@@ -96,7 +100,7 @@ func (g *Gateway) start(ctx context.Context) error {
 	if g.trunks, err = g.loadTrunks(); err != nil {
 		return err
 	}
-	g.Bridge = &trunkcast.Bridge{Codecs: Codecs(), OpenTarget: g.openTarget, OnEvent: g.opts.OnEvent, Logger: g.log}
+	g.Bridge = &trunkcast.Bridge{Codecs: Codecs(), OpenTarget: g.openTarget, Sources: g.sources(), OnEvent: g.opts.OnEvent, Logger: g.log}
 	if g.Bridge.TLS, err = g.publisherTLS(); err != nil {
 		return err
 	}
@@ -110,7 +114,10 @@ func (g *Gateway) start(ctx context.Context) error {
 	if len(g.opts.Listeners) > 0 {
 		g.Trunks.Listener = listener.Chain(g.opts.Listeners)
 	}
-	return g.listenError(g.Trunks.Start(ctx))
+	if err := g.listenError(g.Trunks.Start(ctx)); err != nil {
+		return err
+	}
+	return g.startHTTP(ctx)
 }
 
 // loadTrunks are those of the configuration, checked, or the default one.
@@ -165,13 +172,18 @@ func (g *Gateway) startRTMP(ctx context.Context) error {
 	}
 	g.wg.Go(func() {
 		if err := g.RTMP.Serve(ctx, l); err != nil && !errors.Is(err, rtmp.ErrServerClosed) {
-			select {
-			case g.fail <- fmt.Errorf("gateway: RTMP server: %w", err):
-			default:
-			}
+			g.failed(fmt.Errorf("gateway: RTMP server: %w", err))
 		}
 	})
 	return nil
+}
+
+// failed ends the gateway for what ended a server of it.
+func (g *Gateway) failed(err error) {
+	select {
+	case g.fail <- err:
+	default: // it ends already
+	}
 }
 
 // shutdown ends everything in the order in which media flows. ctx has ended
@@ -180,6 +192,9 @@ func (g *Gateway) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.ShutdownTimeout)
 	defer cancel()
 	var errs []error
+	if g.http != nil {
+		errs = append(errs, g.http.Close())
+	}
 	if g.Trunks != nil {
 		errs = append(errs, g.Trunks.Shutdown(ctx))
 		errs = append(errs, g.Bridge.Shutdown(ctx))

@@ -18,6 +18,9 @@ func (g *Gateway) Summary() string {
 	if g.RTMP != nil {
 		fmt.Fprintf(&b, "RTMP server: %s\n", g.URL(""))
 	}
+	if g.HTTPAddr != nil {
+		fmt.Fprintf(&b, "REST interface: %s\n", g.RESTURL())
+	}
 	return b.String()
 }
 

@@ -21,6 +21,8 @@ var (
 	// ErrNoSource tells that nothing opens a URL: its scheme is unknown, or
 	// there is no such file.
 	ErrNoSource = errors.New("inject: no such source")
+	// ErrForbidden tells that a URL points where none may point.
+	ErrForbidden = errors.New("inject: the address is not allowed")
 )
 
 // ErrUnsupportedCodec tells that a track of a file is in a codec that is not

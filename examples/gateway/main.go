@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string) error {
 		trunks  = flags.String("trunks", "", "read a sip_trunk.yml `file`")
 		sip     = flags.String("sip", "", "`address` of the default trunk (default "+gateway.DefaultSIPListen+")")
 		rtmp    = flags.String("rtmp", "", "`address` of the embedded RTMP server, or off (default "+gateway.DefaultRTMPListen+")")
+		http    = flags.String("http", "", "`address` of the REST interface, or off (default "+gateway.DefaultHTTPListen+")")
 		level   = flags.String("log", "", "`level`: debug, info, warn or error (default info)")
 		isDemo  = flags.Bool("demo", false, "place a call to the default trunk, for ever")
 		version = flags.Bool("version", false, "print the version")
@@ -55,6 +56,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	override(&cfg.SIPListen, *sip)
 	override(&cfg.RTMPListen, *rtmp)
+	override(&cfg.HTTPListen, *http)
 	override(&cfg.LogLevel, *level)
 	log, err := logger(cfg)
 	if err != nil {

@@ -54,6 +54,7 @@ func (h *Handler) routes() {
 	h.handle("/call/find", h.callFind)
 	h.handle("/call/terminate", h.callTerminate)
 	h.handle("/call/send_dtmf", h.callSendDTMF)
+	h.injectRoutes()
 	h.mux.HandleFunc(Prefix+"/", func(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, &Error{Status: http.StatusNotFound, Message: "no such call of the interface"})
 	})

@@ -66,7 +66,7 @@ func TestDemo(t *testing.T) {
 	ended := make(chan error, 1)
 	begun := time.Now()
 	go func() {
-		ended <- demo.Run(ctx, gateway.Config{SIPListen: "127.0.0.1:0", RTMPListen: "127.0.0.1:0"},
+		ended <- demo.Run(ctx, gateway.Config{SIPListen: "127.0.0.1:0", RTMPListen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0"},
 			gateway.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, &out)
 	}()
 	t.Cleanup(func() {

@@ -1,0 +1,202 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/trunkcast/trunkcast"
+	"github.com/trunkcast/trunkcast/inject"
+	"github.com/trunkcast/trunkcast/media/rtpio"
+)
+
+// Injection tells how an injection stands. It is of ours: the product's
+// interface has no question for it.
+type Injection struct {
+	CallID     string  `json:"callId"`
+	StreamName string  `json:"streamName"`
+	Position   float64 `json:"position"` // in the source, in seconds
+	Elapsed    float64 `json:"elapsed"`  // seconds since its start
+	Paused     bool    `json:"paused"`
+	Rounds     int     `json:"rounds"` // of a loop
+	Frames     uint64  `json:"frames"` // sent
+}
+
+// injectRoutes are the operations on what is played to a caller. pause,
+// resume, seek and find are ours.
+func (h *Handler) injectRoutes() {
+	h.handle("/call/inject_stream/startup", h.injectStart)
+	h.handle("/call/inject_stream/terminate", h.injectStop)
+	h.handle("/call/inject_stream/pause", h.injectDo(func(i *trunkcast.Injection, _ request) error { i.Pause(); return nil }))
+	h.handle("/call/inject_stream/resume", h.injectDo(func(i *trunkcast.Injection, _ request) error { i.Resume(); return nil }))
+	h.handle("/call/inject_stream/seek", h.injectDo(injectSeek))
+	h.handle("/call/inject_stream/find", h.injectFind)
+	h.handle("/call/inject_sound", h.injectSound)
+}
+
+// injectStart plays a stream or file into a call: streamName is any URL of
+// trunkcast.Bridge.Open. Beside the product's keys it knows loop, start (in
+// seconds), audioOnly, videoOnly and force.
+func (h *Handler) injectStart(r *http.Request, body request) (any, error) {
+	if err := body.known("callId", "streamName", "loop", "start", "audioOnly", "videoOnly", "force"); err != nil {
+		return nil, err
+	}
+	s, err := h.session(body)
+	if err != nil {
+		return nil, err
+	}
+	url, err := body.needed("streamName")
+	if err != nil {
+		return nil, err
+	}
+	o, err := injectOptions(body)
+	if err != nil {
+		return nil, err
+	}
+	return nil, startInjection(r.Context(), s, url, o)
+}
+
+func injectOptions(body request) (o trunkcast.InjectOptions, err error) {
+	var loop bool
+	for key, to := range map[string]*bool{"loop": &loop, "audioOnly": &o.NoVideo, "videoOnly": &o.NoAudio, "force": &o.Force} {
+		if *to, err = body.flag(key, false); err != nil {
+			return o, err
+		}
+	}
+	if o.NoAudio && o.NoVideo {
+		return o, badRequest("audioOnly and videoOnly leave nothing")
+	}
+	if loop {
+		o.AtEnd = trunkcast.EndLoop
+	}
+	o.Start, err = body.seconds("start")
+	return o, err
+}
+
+// injectSound plays a file of the media folder, its sound alone.
+func (h *Handler) injectSound(r *http.Request, body request) (any, error) {
+	if err := body.known("callId", "fileName", "loop"); err != nil {
+		return nil, err
+	}
+	s, err := h.session(body)
+	if err != nil {
+		return nil, err
+	}
+	name, err := body.needed("fileName")
+	if err != nil {
+		return nil, err
+	}
+	o, err := injectOptions(body)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(name, "://") {
+		name = "vod://" + name
+	}
+	o.NoVideo = true
+	return nil, startInjection(r.Context(), s, name, o)
+}
+
+func startInjection(ctx context.Context, s *trunkcast.Session, url string, o trunkcast.InjectOptions) error {
+	_, err := s.Inject(ctx, url, o)
+	return injectError(err)
+}
+
+// injectError gives an error of Session.Inject its status.
+func injectError(err error) error {
+	if own := (*Error)(nil); err == nil || errors.As(err, &own) {
+		return err
+	}
+	status := http.StatusBadGateway // the source's server, or the file
+	var mismatch *trunkcast.VideoMismatchError
+	var codec *inject.ErrUnsupportedCodec
+	var large *rtpio.NALTooLargeError
+	switch {
+	case errors.Is(err, inject.ErrNoSource), errors.Is(err, fs.ErrNotExist), errors.Is(err, trunkcast.ErrEnded):
+		status = http.StatusNotFound
+	case errors.Is(err, inject.ErrForbidden):
+		status = http.StatusForbidden
+	case errors.Is(err, trunkcast.ErrInjecting), errors.Is(err, trunkcast.ErrNotReceiving):
+		status = http.StatusConflict
+	case errors.Is(err, inject.ErrNotSeekable):
+		status = http.StatusBadRequest
+	case errors.As(err, &mismatch), errors.As(err, &codec), errors.As(err, &large),
+		errors.Is(err, inject.ErrNotMedia), errors.Is(err, inject.ErrBounds), errors.Is(err, inject.ErrUnsupportedForm):
+		status = http.StatusUnsupportedMediaType
+	case errors.Is(err, context.DeadlineExceeded):
+		status = http.StatusGatewayTimeout
+	}
+	return &Error{Status: status, Message: err.Error()}
+}
+
+func (h *Handler) injectStop(_ *http.Request, body request) (any, error) {
+	i, err := h.injection(body)
+	if err != nil {
+		return nil, err
+	}
+	return nil, i.Close()
+}
+
+// injection finds what is played into the call that a request names.
+func (h *Handler) injection(body request) (*trunkcast.Injection, error) {
+	s, err := h.session(body)
+	if err != nil {
+		return nil, err
+	}
+	i := s.Injection()
+	if i == nil {
+		return nil, notFound("nothing is injected into the call %q", s.ID())
+	}
+	return i, nil
+}
+
+// injectDo is an operation on a running injection.
+func (h *Handler) injectDo(do func(*trunkcast.Injection, request) error) operation {
+	return func(_ *http.Request, body request) (any, error) {
+		i, err := h.injection(body)
+		if err != nil {
+			return nil, err
+		}
+		return nil, injectError(do(i, body))
+	}
+}
+
+func injectSeek(i *trunkcast.Injection, body request) error {
+	at, err := body.seconds("position")
+	if err != nil {
+		return err
+	}
+	return i.Seek(at)
+}
+
+func (h *Handler) injectFind(_ *http.Request, body request) (any, error) {
+	i, err := h.injection(body)
+	if err != nil {
+		return nil, err
+	}
+	id, err := body.needed("callId")
+	st := i.Status()
+	return Injection{
+		CallID: id, StreamName: i.Name(), Position: st.Position.Seconds(), Elapsed: st.Elapsed.Seconds(),
+		Paused: st.Paused, Rounds: st.Rounds, Frames: st.Frames,
+	}, err
+}
+
+// seconds is a time in seconds, with a fraction if need be; 0 if it is
+// missing.
+func (r request) seconds(key string) (time.Duration, error) {
+	s, err := r.text(key)
+	if err != nil || s == "" {
+		return 0, err
+	}
+	const most = 1e6 // eleven days, far from the limits of a Duration
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(f >= 0 && f <= most) {
+		return 0, badRequest("%s must be a number of seconds, not %q", key, s)
+	}
+	return time.Duration(f * float64(time.Second)), nil
+}

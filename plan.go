@@ -30,6 +30,15 @@ type Plan struct {
 	// KeyFrameInterval asks for a key frame when the last one is so old, for
 	// players that come in the middle. Default: only when one is needed.
 	KeyFrameInterval time.Duration
+	// JitterMin and JitterMax bound the jitter buffer. Default 40 and 400 ms.
+	JitterMin, JitterMax time.Duration
+	// PassDamaged gives pictures with missing parts to the targets. Default:
+	// the picture stands until a clean one comes.
+	PassDamaged bool
+	// MaxVideoBitRate in bit/s is told to the caller by TMMBR or REMB where
+	// agreed, so that it sends no more than the targets can take. Default: no
+	// limit.
+	MaxVideoBitRate int
 }
 
 // SameName tells what happens to a call whose stream name is in use.

@@ -177,19 +177,23 @@ func (t *Track) jumped(at, step, arrival time.Duration) bool {
 
 // follow moves the offset towards the leader's, for so much progress.
 func (t *Track) follow(progress, now time.Duration) {
-	l := t.tl.leader(t, now)
-	if l == nil {
-		return
-	}
-	ours, _, ok := t.transit.get(now)
-	theirs, _, ok2 := l.transit.get(now)
-	if !ok || !ok2 {
-		return
-	}
-	err := l.offset + ours - theirs + t.bias - t.offset
-	if err.Abs() < deadBand {
+	err, ok := t.astray(now)
+	if !ok || err.Abs() < deadBand {
 		return
 	}
 	limit := min(progress, time.Hour) * SlewRate / time.Second
 	t.offset += min(max(err, -limit), limit)
+}
+
+// astray is how much later the PTS of a track that follows should be, by
+// arrival and what was believed of the sender reports; ok is false if it
+// follows none.
+func (t *Track) astray(now time.Duration) (d time.Duration, ok bool) {
+	l := t.tl.leader(t, now)
+	if l == nil {
+		return 0, false
+	}
+	ours, _, ok := t.transit.get(now)
+	theirs, _, ok2 := l.transit.get(now)
+	return l.offset + ours - theirs + t.bias - t.offset, ok && ok2
 }

@@ -111,7 +111,7 @@ func (l *line) takeReports(blocks []rtcp.ReceptionReport, now time.Time) {
 		}
 		if d, ok := roundTrip(now, b.LastSenderReport, b.Delay); ok {
 			r.rtt = d
-			l.s.receiver.SetRTT(l.index, d)
+			l.s.receiver.SetRTT(d)
 		}
 	}
 }

@@ -41,7 +41,6 @@ type inLine struct {
 	moved    time.Duration // another SSRC is followed at once until then
 	window   *window       // of all its streams, one after the other
 	lastLoss time.Duration
-	rtt      time.Duration
 	asks     []uint16
 	give     func(inPacket) // deliver, made once
 
@@ -168,7 +167,13 @@ func (l *inLine) take(p inPacket, f *sdp.Format) {
 	s := l.stream
 	l.looking = false
 	held := s.highest + 1 - s.next
-	switch s.judge(&p) {
+	verdict := s.judge(&p)
+	if verdict != packetDuplicate {
+		if d, ok := s.answered(&p); ok {
+			l.r.repaired(d)
+		}
+	}
+	switch verdict {
 	case packetDuplicate:
 		l.duplicates++
 		return
@@ -209,7 +214,7 @@ func (l *inLine) arrive(p inPacket, f *sdp.Format) {
 func (l *inLine) lost(now time.Duration) {
 	l.lastLoss = now
 	if l.kind == sdp.Video && l.r.nack(l.index) {
-		l.stream.track.Reserve(l.rtt + repairTime)
+		l.stream.track.Reserve(l.r.roundTrip() + repairTime)
 	}
 }
 

@@ -71,7 +71,7 @@ func TestRepair(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, &Session{})
 	l.nack = true
-	l.r.line(1).rtt = 80 * ms
+	l.r.SetRTT(80 * ms)
 	cam := &camera{t: t, format: h264Format(1), ssrc: 3, seq: 65500}
 	var lost []rtp.Packet
 	l.film(cam, 0, 100, first, func(i int, list []rtp.Packet) []rtp.Packet {
@@ -88,6 +88,33 @@ func TestRepair(t *testing.T) {
 	}
 	if st := l.stats(1); st.Lost != 0 || st.Freezes != 0 || st.Delay < 90*ms {
 		t.Errorf("%+v", st)
+	}
+}
+
+// TestRepairIsTimed: without reports, the first repetitions tell how long the
+// next ones are waited for. What came late by itself tells little.
+func TestRepairIsTimed(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{})
+	l.nack = true
+	cam := &camera{t: t, format: h264Format(1), ssrc: 3, seq: 65500}
+	l.film(cam, 0, 200, each(50), func(i int, list []rtp.Packet) []rtp.Packet {
+		if i%10 == 5 {
+			l.send(1, time.Duration(i)*40*ms+2*ms+askAfter+150*ms, list[1])
+			list = append(list[:1:1], list[2:]...)
+		}
+		return list
+	})
+	l.run()
+	if d := l.r.roundTrip(); d < 140*ms || d > 160*ms {
+		t.Errorf("a repair takes %v", d)
+	}
+	if got := numbers(l.of(true)); len(got) < 150 || !slices.Equal(got[len(got)-100:], upTo(100, 200)) {
+		t.Errorf("pictures %v", got)
+	}
+	asked := l.r.line(1).stream
+	if d, ok := asked.answered(&inPacket{seq: asked.highest}); ok {
+		t.Errorf("a packet that was never missing is an answer after %v", d)
 	}
 }
 

@@ -28,14 +28,22 @@ type receiver struct {
 	out   time.Duration
 	alarm bool // the play-out goroutine has something to ask or tell
 
+	rtt    time.Duration // by reports; 0: unknown
+	repair time.Duration // from asking for a packet to its coming, smoothed; 0: unknown
+
 	passDamaged bool
 	nack        func(line int) bool // lost packets may be asked again
 	shows       func(line int, kind sdp.Kind) bool
 	onDigit     func(digit)
 }
 
-// maxDigits bounds the digits that wait to be told.
-const maxDigits = 64
+const (
+	// maxDigits bounds the digits that wait to be told.
+	maxDigits = 64
+	// maxRepair is the longest that a packet is taken for the answer to a
+	// request.
+	maxRepair = time.Second
+)
 
 func (s *Session) newReceiver() *receiver {
 	return &receiver{
@@ -141,12 +149,24 @@ func (r *receiver) Bye(line int, ssrc uint32, now time.Time) {
 	}
 }
 
-// SetRTT tells the round-trip time to the caller.
-func (r *receiver) SetRTT(line int, d time.Duration) {
-	if l := r.line(line); l != nil {
-		l.rtt = d
+// SetRTT tells the round-trip time to the caller. It is that of all lines: who
+// only receives pictures is told by the reports on the sound.
+func (r *receiver) SetRTT(d time.Duration) { r.rtt = d }
+
+// repaired tells that a packet came so long after it was asked again.
+func (r *receiver) repaired(d time.Duration) {
+	switch {
+	case d <= 0 || d > maxRepair:
+	case r.repair == 0:
+		r.repair = d
+	default:
+		r.repair += (d - r.repair) / 8
 	}
 }
+
+// roundTrip is what a request takes to be answered: by reports, or as it was
+// seen, with the time that the caller needs.
+func (r *receiver) roundTrip() time.Duration { return max(r.rtt, r.repair) }
 
 // Next is when Pop is due; ok is false if nothing waits.
 func (r *receiver) Next() (at time.Time, ok bool) {
@@ -247,7 +267,7 @@ func (r *receiver) Nacks(line int, now time.Time) []uint16 {
 	if l == nil || l.stream == nil {
 		return nil
 	}
-	l.asks = l.stream.missing(l.asks[:0], r.at(now), l.rtt)
+	l.asks = l.stream.missing(l.asks[:0], r.at(now), r.roundTrip())
 	return l.asks
 }
 

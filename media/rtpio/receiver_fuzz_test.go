@@ -50,7 +50,7 @@ func FuzzReceiver(f *testing.F) {
 				h.SSRC = uint32(a % 3)
 			case 5:
 				l.r.SenderReport(line, h.SSRC, uint64(a)<<56|uint64(b)<<40, h.Timestamp, l.start.Add(now))
-				l.r.SetRTT(line, time.Duration(a)*ms)
+				l.r.SetRTT(time.Duration(a) * ms)
 			case 6:
 				payload = config
 			case 7:

@@ -80,9 +80,15 @@ type window struct {
 type waiting struct {
 	inPacket
 	here    bool
+	about   uint64        // the number that the rest tells of
 	noticed time.Duration // missing since
 	asked   time.Duration
 	tries   int
+}
+
+// miss begins to wait for a number.
+func (w *waiting) miss(seq uint64, now time.Duration) {
+	w.about, w.noticed, w.asked, w.tries = seq, now, 0, 0
 }
 
 func newStream(ssrc uint32, number uint16, w *window) *stream {
@@ -145,7 +151,7 @@ func (s *stream) judge(p *inPacket) verdict {
 	}
 	if s.fresh && p.seq < s.base {
 		for i := p.seq + 1; i < s.base; i++ {
-			s.window.slots[i%windowSize].noticed = p.arrival
+			s.window.slots[i%windowSize].miss(i, p.arrival)
 			s.ask(p.arrival + askAfter)
 		}
 		s.base, s.next = p.seq, p.seq
@@ -174,7 +180,7 @@ func (s *stream) advance(seq uint64, now time.Duration) {
 	for i := max(s.highest+1, s.base, seq-min(seq, windowSize)+1); i < seq; i++ {
 		w := &s.window.slots[i%windowSize]
 		if !w.here {
-			w.noticed, w.asked, w.tries = now, 0, 0
+			w.miss(i, now)
 		}
 		s.ask(now + askAfter)
 	}
@@ -279,6 +285,16 @@ func (s *stream) missing(list []uint16, now, rtt time.Duration) []uint16 {
 		}
 	}
 	return list
+}
+
+// answered is how long after it was asked again a packet came; ok is false if
+// it was not, or more than once.
+func (s *stream) answered(p *inPacket) (d time.Duration, ok bool) {
+	w := &s.window.slots[p.seq%windowSize]
+	if w.about != p.seq || w.tries != 1 {
+		return 0, false
+	}
+	return p.arrival - w.asked, true
 }
 
 // time updates the interarrival jitter (RFC 3550 section A.8) by a packet of

@@ -20,6 +20,25 @@ type Stats struct {
 	// OutputDropped counts frames that Output did not take, or would not have
 	// after its error.
 	OutputDropped uint64
+	// RTT is the round-trip time to the caller by its reports; 0 if it sends
+	// none on us.
+	RTT time.Duration
+	// Sync tells whether sound and picture are in step.
+	Sync Sync
+}
+
+// Sync is how the picture of the caller stands to the sound, as it is given to
+// Output. It is an estimate: nothing in RTP tells how far apart a caller whose
+// sender reports are missing or wrong has sent them.
+type Sync struct {
+	// Known tells that there are both.
+	Known bool
+	// Offset is how much later than its picture the sound is. Below 0 the
+	// picture is late.
+	Offset time.Duration
+	// Reported tells that sender reports are believed; else it goes by
+	// arrival.
+	Reported bool
 }
 
 // LineStats are the counters of one m-line.
@@ -90,7 +109,21 @@ func (s *Session) Stats() Stats {
 			st.Lines = append(st.Lines, l.stats(now))
 		}
 	}
+	st.RTT, st.Sync = s.receiver.rtt, s.receiver.sync(now)
 	return st
+}
+
+// sync tells how the picture that is shown stands to the sound.
+func (r *receiver) sync(now time.Time) Sync {
+	for _, l := range r.lines {
+		if l == nil || l.stream == nil || l.kind != sdp.Video || !r.shows(l.index, l.kind) {
+			continue
+		}
+		if y, ok := l.stream.track.Sync(r.at(now)); ok {
+			return Sync{Known: true, Offset: y.Offset, Reported: y.Reported}
+		}
+	}
+	return Sync{}
 }
 
 // stats is called with the mutex held.

@@ -5,15 +5,10 @@ package rtmp_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -216,24 +211,8 @@ func TestPeerPlayers(t *testing.T) {
 func TestPeerRTMPS(t *testing.T) {
 	_, base := source(t)
 	n := peertest.StartNginx(t)
-	folder := t.TempDir()
-	pool := writeCertificate(t, filepath.Join(folder, "cert.pem"))
-	port := peertest.Port(t)
-	conf := filepath.Join(folder, "stunnel.conf")
-	text := fmt.Sprintf("foreground = yes\npid =\n[rtmps]\naccept = 127.0.0.1:%d\nconnect = %s\ncert = %s\n",
-		port, n.Addr, filepath.Join(folder, "cert.pem"))
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	peertest.Start(t, "stunnel4", conf)
-	url := fmt.Sprintf("rtmps://127.0.0.1:%d/live/rtmp_7", port)
-	peertest.Eventually(t, 30*time.Second, "stunnel listens", func() bool {
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
+	tunnel := peertest.StartStunnel(t, n.Addr)
+	url := "rtmps://" + tunnel.Addr + "/live/rtmp_7"
 	bad := &rtmp.Publisher{URL: url, GiveUp: func(error, int) bool { return true }}
 	if err := bad.Start(); err != nil {
 		t.Fatal(err)
@@ -247,6 +226,12 @@ func TestPeerRTMPS(t *testing.T) {
 
 	player := &rtmp.Player{URL: base + "/live/clip"}
 	defer func() { _ = player.Close() }()
+	ca, err := os.ReadFile(tunnel.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
 	p := &rtmp.Publisher{URL: url, TLS: &tls.Config{RootCAs: pool}}
 	defer func() { _ = p.Close() }()
 	stop := copyTo(t, player, p)
@@ -255,37 +240,4 @@ func TestPeerRTMPS(t *testing.T) {
 	m := peertest.Watch(t, n.RTMPURL+"/live/rtmp_7", 4*time.Second)
 	t.Logf("measured: %v", m)
 	m.Check(t, peertest.Expect{Width: 640, Height: 360, FrameRate: 25, MaxOffset: 80 * time.Millisecond})
-}
-
-// writeCertificate writes a certificate for 127.0.0.1 with its key.
-func writeCertificate(t *testing.T, path string) *x509.CertPool {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	b = append(b, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})...)
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(parsed)
-	return pool
 }

@@ -45,9 +45,7 @@ func TestPeerKamailio(t *testing.T) {
 				phone.Dial("sip:" + number + "@" + k.Addr())
 				stream := "rtmp_" + number
 				n.WaitStream(stream, 20*time.Second)
-				m := peertest.Watch(t, n.RTMPURL+"/live/"+stream, 6*time.Second)
-				t.Logf("%s: %v", number, m)
-				m.Check(t, wanted)
+				watch(t, n.RTMPURL+"/live/"+stream, wanted)
 				if number == "100" {
 					phone.Hangup()
 				} else {

@@ -2,7 +2,6 @@ package aac
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/trunkcast/trunkcast/media"
 )
@@ -32,9 +31,6 @@ const (
 // encoderRates are the sampling rates in Hz of the encoder.
 var encoderRates = []int{48000, 44100, 32000, 24000, 22050, 16000}
 
-// Encoders and decoders that were closed, by number of channels less one.
-var encoders, decoders [2]sync.Pool
-
 // Codec implements media.AudioCodec.
 func (Codec) Codec() media.Codec { return media.AAC }
 
@@ -52,7 +48,15 @@ func (Codec) NewDecoder(t *media.Track) (media.AudioDecoder, error) {
 			return nil, err
 		}
 	}
-	return newDecoder(c)
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	d, _ := decoders[c.Channels-1].Get().(*decoder)
+	if d == nil {
+		d = newDecoder(c.Channels)
+	}
+	d.reset(c)
+	return &pooledDecoder{config: c, decoder: d}, nil
 }
 
 // NewEncoder implements media.AudioCodec. The track may ask for a rate of 16,
@@ -75,7 +79,8 @@ func (k Codec) NewEncoder(t *media.Track, o media.EncoderOptions) (media.AudioEn
 		e = newEncoder(c.Channels)
 	}
 	e.reset(k, c, o)
-	return e, nil
+	track := &media.Track{Codec: media.AAC, ClockRate: c.SampleRate, Channels: c.Channels, Config: [][]byte{c.Marshal()}}
+	return &pooledEncoder{track: track, delay: frameSize + e.ahead, encoder: e}, nil
 }
 
 // encoderConfig completes what a track leaves open.

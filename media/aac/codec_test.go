@@ -55,7 +55,7 @@ func TestRoundTrip(t *testing.T) {
 	for _, rate := range encoderRates {
 		for channels := 1; channels <= 2; channels++ {
 			for name, least := range map[string]float64{"tone": 35, "speech": 18, "music": 15, "dtmf": 20} {
-				pcm := render(name, rate, channels, 60)
+				pcm := render(name, rate, channels, 24)
 				e := mustEncoder(t, Codec{}, rate, channels, media.EncoderOptions{})
 				got := decodeAll(t, mustDecoder(t, e.Track()), encodeAll(t, e, pcm))
 				snr := signalToNoise(pcm, got, e.Delay()*channels)

@@ -3,10 +3,10 @@ package aac
 // fade is the gain of each concealed frame to the one before.
 const fade = .7
 
-// Conceal implements media.AudioDecoder: the last good frame again, fading,
-// and with random signs, as a repeated spectrum would hum. next is of no use,
-// as a frame of AAC carries nothing of another.
-func (d *decoder) Conceal(pcm []float32, samples int, next []byte) []float32 {
+// conceal appends samples in place of lost ones: the last good frame again,
+// fading, and from the second on with random signs, as a repeated spectrum
+// hums.
+func (d *decoder) conceal(pcm []float32, samples int) []float32 {
 	for ; samples > 0; samples -= frameSize {
 		before := len(pcm)
 		pcm = d.concealFrame(pcm)

@@ -50,15 +50,25 @@ func ParseConfig(data []byte) (Config, error) {
 	switch {
 	case r.overrun():
 		return Config{}, fmt.Errorf("%w: AudioSpecificConfig of %d bytes is too short", ErrFrame, len(data))
-	case c.SampleRate < 7350 || c.SampleRate > 96000:
-		return Config{}, &UnsupportedError{fmt.Sprintf("sampling rate %d", c.SampleRate)}
 	case short:
 		return Config{}, &UnsupportedError{"frames of 960 samples"}
-	case channels != 1 && channels != 2:
-		return Config{}, &UnsupportedError{fmt.Sprintf("channel configuration %d (only mono and stereo)", channels)}
 	}
 	c.Channels = channels
+	if err := c.check(); err != nil {
+		return Config{}, err
+	}
 	return c, nil
+}
+
+// check returns an error if the decoder cannot play it.
+func (c Config) check() error {
+	if c.SampleRate < 7350 || c.SampleRate > 96000 {
+		return &UnsupportedError{fmt.Sprintf("sampling rate %d Hz (only 7350 to 96000)", c.SampleRate)}
+	}
+	if c.Channels != 1 && c.Channels != 2 {
+		return &UnsupportedError{fmt.Sprintf("channel configuration %d (only mono and stereo)", c.Channels)}
+	}
+	return nil
 }
 
 // unsupportedUnless returns an UnsupportedError, or ErrFrame if the data ended

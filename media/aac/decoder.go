@@ -3,8 +3,6 @@ package aac
 import (
 	"errors"
 	"fmt"
-
-	"github.com/trunkcast/trunkcast/media"
 )
 
 // ErrFrame tells that a frame is damaged.
@@ -22,7 +20,6 @@ func damaged(format string, args ...any) error {
 // A frame is parsed as a whole before any of it is heard, so that a damaged
 // one changes nothing that the next one needs.
 type decoder struct {
-	config Config
 	bands  *bandTable
 	books  *codeBook
 	tables *requantTables
@@ -48,27 +45,16 @@ type decoderChannel struct {
 	out         [frameSize]float32
 }
 
-func newDecoder(c Config) (media.AudioDecoder, error) {
-	if c.SampleRate < 7350 || c.SampleRate > 96000 {
-		return nil, &UnsupportedError{fmt.Sprintf("decoding at %d Hz", c.SampleRate)}
+func newDecoder(channels int) *decoder {
+	return &decoder{
+		books: codeBooks(), tables: sharedRequantTables(), slopes: windowSlopes(),
+		long: newMDCT(frameSize), short: newMDCT(shortSize), channels: make([]decoderChannel, channels),
 	}
-	if c.Channels != 1 && c.Channels != 2 {
-		return nil, &UnsupportedError{fmt.Sprintf("decoding of %d channels", c.Channels)}
-	}
-	d, _ := decoders[c.Channels-1].Get().(*decoder)
-	if d == nil {
-		d = &decoder{
-			books: codeBooks(), tables: sharedRequantTables(), slopes: windowSlopes(), long: newMDCT(frameSize), short: newMDCT(shortSize),
-			channels: make([]decoderChannel, c.Channels),
-		}
-	}
-	d.reset(c)
-	return d, nil
 }
 
 // reset makes a decoder, new or used, ready for a stream.
 func (d *decoder) reset(c Config) {
-	d.config, d.bands = c, &bandTables[rateIndex(c.SampleRate)]
+	d.bands = &bandTables[rateIndex(c.SampleRate)]
 	d.random, d.lost = 1, 0
 	for i := range d.channels {
 		c := &d.channels[i]
@@ -78,17 +64,8 @@ func (d *decoder) reset(c Config) {
 	}
 }
 
-// SampleRate implements media.AudioDecoder.
-func (d *decoder) SampleRate() int { return d.config.SampleRate }
-
-// Channels implements media.AudioDecoder.
-func (d *decoder) Channels() int { return len(d.channels) }
-
-// Close implements media.AudioDecoder.
-func (d *decoder) Close() { decoders[len(d.channels)-1].Put(d) }
-
-// Decode implements media.AudioDecoder.
-func (d *decoder) Decode(pcm []float32, data []byte) ([]float32, error) {
+// decode appends the samples of a frame to pcm.
+func (d *decoder) decode(pcm []float32, data []byte) ([]float32, error) {
 	if err := d.parse(data); err != nil {
 		return pcm, err
 	}

@@ -178,9 +178,9 @@ func TestDamagedFrames(t *testing.T) {
 		want := decodeAll(t, mustDecoder(t, e.Track()), frames)
 		n := frameSize * channels
 		errorsSeen := 0
-		for run := range 300 {
+		for run := range 60 {
 			d := mustDecoder(t, e.Track())
-			before := decodeAll(t, d, frames[:10])
+			before := decodeAll(t, d, frames[7:10])
 			bad := append([]byte(nil), frames[10]...)
 			if run%2 == 0 {
 				bad = bad[:r.IntN(len(bad))]
@@ -197,8 +197,8 @@ func TestDamagedFrames(t *testing.T) {
 				}
 				got = d.Conceal(got, frameSize, frames[11])
 			}
-			if len(got) != 11*n {
-				t.Fatalf("%d samples, want %d", len(got), 11*n)
+			if len(got) != 4*n {
+				t.Fatalf("%d samples, want %d", len(got), 4*n)
 			}
 			after := decodeAll(t, d, frames[11:14])
 			if snr := signalToNoise(want[12*n:14*n], after[n:], 0); snr < 200 {
@@ -206,8 +206,8 @@ func TestDamagedFrames(t *testing.T) {
 			}
 			d.Close()
 		}
-		if errorsSeen < 150 {
-			t.Errorf("%d of 300 damaged frames were noticed, want the 150 that are cut", errorsSeen)
+		if errorsSeen < 30 {
+			t.Errorf("%d of 60 damaged frames were noticed, want the 30 that are cut", errorsSeen)
 		}
 	}
 }

@@ -1,10 +1,6 @@
 package aac
 
-import (
-	"fmt"
-
-	"github.com/trunkcast/trunkcast/media"
-)
+import "fmt"
 
 // An encoder makes AAC-LC frames:
 //
@@ -15,7 +11,7 @@ import (
 // One pass of the quantizer is enough for most frames, as the rate control
 // moves the noise level slowly and corrects it by what was spent.
 type encoder struct {
-	track *media.Track
+	config Config
 	// ahead is the number of samples looked ahead: lookAhead or 0.
 	ahead int
 	bands *bandTable
@@ -71,22 +67,8 @@ type encoderBand struct {
 	bits  [books]int32
 }
 
-// Track implements media.AudioEncoder.
-func (e *encoder) Track() *media.Track { return e.track }
-
-// FrameSize implements media.AudioEncoder.
-func (e *encoder) FrameSize() int { return frameSize }
-
-// Delay implements media.AudioEncoder: the overlap of the transform, and the
-// samples looked ahead.
-func (e *encoder) Delay() int { return frameSize + e.ahead }
-
-// Close implements media.AudioEncoder.
-func (e *encoder) Close() { encoders[len(e.channels)-1].Put(e) }
-
-// Encode implements media.AudioEncoder. Samples that are no numbers are taken
-// as silence, and those beyond four times full scale are cut off.
-func (e *encoder) Encode(dst []byte, pcm []float32) ([]byte, error) {
+// encode appends the frame of the samples to dst.
+func (e *encoder) encode(dst []byte, pcm []float32) ([]byte, error) {
 	if len(pcm) != frameSize*len(e.channels) {
 		return dst, fmt.Errorf("aac: encode: %d samples: want %d for %d channel(s)",
 			len(pcm), frameSize*len(e.channels), len(e.channels))

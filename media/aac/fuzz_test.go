@@ -116,7 +116,7 @@ func FuzzConfig(f *testing.F) {
 		if again, err := ParseConfig(c.Marshal()); err != nil || again != c {
 			t.Errorf("%+v is read again as %+v, %v", c, again, err)
 		}
-		d, err := newDecoder(c)
+		d, err := Codec{}.NewDecoder(&media.Track{Codec: media.AAC, Config: [][]byte{data}})
 		if err != nil {
 			t.Fatalf("%+v: %v", c, err)
 		}

@@ -38,11 +38,8 @@ func TestWindowsReconstruct(t *testing.T) {
 	k := Codec{LowDelay: true}
 	e.reset(k, Config{SampleRate: 48000, Channels: 1}, encoderOptions(256000, 0))
 	e.cutOff(24000)
-	decoding, err := newDecoder(Config{SampleRate: 48000, Channels: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := decoding.(*decoder)
+	d := newDecoder(1)
+	d.reset(Config{SampleRate: 48000, Channels: 1})
 	pcm := render("noise", 48000, 1, len(sequences))
 	var got []float32
 	for i, seq := range sequences {

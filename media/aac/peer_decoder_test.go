@@ -48,17 +48,15 @@ func ffmpegDecodeADTS(t *testing.T, stream []byte) []float32 {
 func compareWithFFmpeg(t *testing.T, stream []byte, c Config, seen *toolsSeen) {
 	t.Helper()
 	want := ffmpegDecodeADTS(t, stream)
-	d, err := newDecoder(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
+	d := newDecoder(c.Channels)
+	d.reset(c)
 	var got []float32
 	for i, frame := range splitADTS(t, stream) {
-		if got, err = d.Decode(got, frame); err != nil {
+		var err error
+		if got, err = d.decode(got, frame); err != nil {
 			t.Fatalf("frame %d: %v", i, err)
 		}
-		seen.count(d.(*decoder))
+		seen.count(d)
 	}
 	if len(want) != len(got) {
 		t.Errorf("ffmpeg decodes %d samples, we %d", len(want), len(got))
@@ -99,12 +97,12 @@ func TestPeerNoise(t *testing.T) {
 	stream := ffmpegEncode(t, source, rate, channels, "-b:a", "48000", "-aac_pns", "1")
 	e := mustEncoder(t, Codec{}, rate, channels, media.EncoderOptions{BitRate: 48000})
 	for name, frames := range map[string][][]byte{"ffmpeg": splitADTS(t, stream), "ours": encodeAll(t, e, source)} {
-		d := mustDecoder(t, e.Track()).(*decoder)
+		d := mustDecoder(t, e.Track()).(*pooledDecoder).decoder
 		var got []float32
 		var seen toolsSeen
 		for _, frame := range frames {
 			var err error
-			if got, err = d.Decode(got, frame); err != nil {
+			if got, err = d.decode(got, frame); err != nil {
 				t.Fatal(err)
 			}
 			seen.count(d)

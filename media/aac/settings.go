@@ -16,10 +16,7 @@ func newEncoder(channels int) *encoder {
 // reset makes an encoder, new or used, ready for a stream.
 func (e *encoder) reset(k Codec, c Config, o media.EncoderOptions) {
 	index := rateIndex(c.SampleRate)
-	e.track = &media.Track{
-		Codec: media.AAC, ClockRate: c.SampleRate, Channels: c.Channels,
-		Config: [][]byte{c.Marshal()},
-	}
+	e.config = c
 	e.bands, e.ear = &bandTables[index], earModelOf(index)
 	e.ahead = lookAhead
 	if k.LowDelay {
@@ -68,7 +65,7 @@ func chooseCutOff(bitRate, source, sampleRate int) int {
 
 // cutOff sets the lines and bands that are coded.
 func (e *encoder) cutOff(hz int) {
-	rate := e.track.ClockRate
+	rate := e.config.SampleRate
 	e.longLines = max(1, hz*2*frameSize/rate)
 	e.shortLines = max(1, hz*2*shortSize/rate)
 	e.longLines, e.shortLines = min(e.longLines, frameSize), min(e.shortLines, shortSize)

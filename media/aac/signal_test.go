@@ -59,13 +59,30 @@ func speechLike(i, channel, rate int) float64 {
 		return .08 * envelope * (white(i, channel) - white(i-1, channel))
 	}
 	phase := 2 * math.Pi * (120*t - 6*math.Cos(2*math.Pi*t/1.3))
-	v := 0.0
-	for k := 1; k <= 30; k++ {
-		hz := 120 * float64(k)
-		formant := 1/(1+math.Pow((hz-600)/150, 2)) + .5/(1+math.Pow((hz-1700)/250, 2)) + .2/(1+math.Pow((hz-2900)/300, 2))
-		v += formant * math.Sin(float64(k)*phase)
-	}
+	v := harmonics(formants, phase)
 	return .25*envelope*v*(1-.3*float64(channel)) + 5e-4*white(i, channel)
+}
+
+// formants are the amplitudes of speechLike's harmonics of 120 Hz.
+var formants = func() (amplitudes [30]float64) {
+	peak := func(hz, centre, width float64) float64 { return 1 / (1 + math.Pow((hz-centre)/width, 2)) }
+	for k := range amplitudes {
+		hz := 120 * float64(k+1)
+		amplitudes[k] = peak(hz, 600, 150) + .5*peak(hz, 1700, 250) + .2*peak(hz, 2900, 300)
+	}
+	return amplitudes
+}()
+
+// harmonics sums sines of multiples of a phase, by the recurrence of
+// Chebyshev.
+func harmonics(amplitudes [30]float64, phase float64) float64 {
+	sin, cos := math.Sincos(phase)
+	sum, before := 0.0, 0.0
+	for _, a := range amplitudes {
+		sum += a * sin
+		sin, before = 2*cos*sin-before, sin
+	}
+	return sum
 }
 
 // musicLike has chords of decaying harmonics, different on the two sides.
@@ -75,9 +92,13 @@ func musicLike(i, channel, rate int) float64 {
 	for voice, base := range [...]float64{220, 277.2, 329.6, 440} {
 		start := math.Mod(t+.125*float64(voice), .5)
 		balance := 1 - .5*float64(voice+channel&1)/4
-		for k := 1.0; k <= 8; k++ {
-			v += balance / k * math.Exp(-start*(3+k)) * math.Sin(2*math.Pi*base*k*t)
+		decay, gain := math.Exp(-start), math.Exp(-3*start)
+		var amplitudes [30]float64
+		for k := range 8 {
+			gain *= decay
+			amplitudes[k] = balance / float64(k+1) * gain
 		}
+		v += harmonics(amplitudes, 2*math.Pi*base*t)
 	}
 	return .12 * v
 }

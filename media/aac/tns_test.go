@@ -75,10 +75,10 @@ func TestShapingDirections(t *testing.T) {
 // puts the noise where the sound is.
 func TestShapingUsed(t *testing.T) {
 	for name, want := range map[string]bool{"clicks": true, "tone": false, "noise": false, "silence": false} {
-		e := mustEncoder(t, Codec{LowDelay: true}, 48000, 1, media.EncoderOptions{}).(*encoder)
+		e := mustEncoder(t, Codec{LowDelay: true}, 48000, 1, media.EncoderOptions{}).(*pooledEncoder).encoder
 		pcm, used := render(name, 48000, 1, 60), false
 		for i := 0; i < len(pcm); i += frameSize {
-			if _, err := e.Encode(nil, pcm[i:i+frameSize]); err != nil {
+			if _, err := e.encode(nil, pcm[i:i+frameSize]); err != nil {
 				t.Fatal(err)
 			}
 			used = used || e.shaper.active && i > 2*frameSize

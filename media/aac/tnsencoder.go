@@ -40,7 +40,7 @@ type noiseShaper struct {
 func (e *encoder) shapeNoise() {
 	s := &e.shaper
 	s.active = false
-	if e.layout.sequence == eightShort || !s.region(&e.layout, e.bands, e.track.ClockRate) {
+	if e.layout.sequence == eightShort || !s.region(&e.layout, e.bands, e.config.SampleRate) {
 		return
 	}
 	uneven := false

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// What the encoder takes from hearing. The values were found by listening with
-// a noise-to-mask meter to speech and music; see docs/performance-aac.md.
+// What the encoder takes from hearing. The values were found with a meter of
+// the noise-to-mask ratio, on speech and music; see docs/performance-aac.md.
 const (
 	// maskExponent makes the noise follow the spectrum: noise = level *
 	// spectrum^maskExponent. At 1 the signal-to-noise ratio would be the same

@@ -8,65 +8,76 @@ type stereoMask struct {
 }
 
 // chooseStereo turns the bands of a pair into M = (L+R)/2 and S = (L-R)/2
-// where that takes fewer bits for the noise that the ear allows. What is
-// decoded as L and R holds the noise of both M and S, so that both get half of
-// the smaller allowance.
+// where that takes fewer bits for the noise that the ear allows.
 func (e *encoder) chooseStereo() {
 	e.stereo.count = 0
 	if len(e.channels) != 2 {
 		return
 	}
-	l := &e.layout
 	left, right := &e.channels[0], &e.channels[1]
-	for b := range l.bands {
-		e.stereo.used[b] = false
-		lo, hi := l.offset[b], l.offset[b+1]
-		if e.middleIsCheaper(&left.bands[b], &right.bands[b], left.lines[lo:hi], right.lines[lo:hi]) {
-			e.stereo.used[b] = true
+	for b := range e.layout.bands {
+		lo, hi := e.layout.offset[b], e.layout.offset[b+1]
+		pair := bandPair{&left.bands[b], &right.bands[b], left.lines[lo:hi], right.lines[lo:hi]}
+		e.stereo.used[b] = pair.chooseMiddleSide(e.rate.level)
+		if e.stereo.used[b] {
 			e.stereo.count++
 		}
 	}
 }
 
-// middleIsCheaper compares a band as L and R with the same as M and S, and
-// turns it into the latter if they are cheaper.
-func (e *encoder) middleIsCheaper(left, right *encoderBand, l, r []float32) bool {
-	if left.inaudible && right.inaudible {
+// A bandPair is a band of both channels, with its lines.
+type bandPair struct {
+	left, right *encoderBand
+	l, r        []float32
+}
+
+// chooseMiddleSide turns the pair into middle and side, if they take fewer
+// bits at the noise level of the frame, and tells whether it did. What is
+// decoded as L and R then holds the noise of both M and S, so that each gets
+// half of the smaller allowance.
+func (p *bandPair) chooseMiddleSide(level float32) bool {
+	if p.left.inaudible && p.right.inaudible {
 		return false
 	}
-	cross := float32(0)
-	r = r[:len(l)]
-	for i := range l {
-		cross += l[i] * r[i]
-	}
-	sum := left.energy + right.energy
-	// The energy of L+R is twice that of the orthonormal middle.
-	middle, side := (sum+2*cross)/4, (sum-2*cross)/4
-	level := e.rate.level
-	allowed := min(left.target, right.target)
-	width := float32(len(l))
-	apart := lineBits(left.energy, min(left.target, left.most)+level, width) + lineBits(right.energy, min(right.target, right.most)+level, width)
-	together := lineBits(middle, allowed+level-1, width) + lineBits(side, allowed+level-1, width)
+	width := float32(len(p.l))
+	both, product := p.left.energy+p.right.energy, p.product()
+	middle, side := max(0, both+2*product)/4, max(0, both-2*product)/4
+	allowed := min(p.left.target, p.right.target) - 1
+	apart := lineBits(p.left.energy, min(p.left.target+level, p.left.most), width) +
+		lineBits(p.right.energy, min(p.right.target+level, p.right.most), width)
+	together := lineBits(middle, allowed+level, width) + lineBits(side, allowed+level, width)
 	if together >= apart || together == 0 {
 		return false
 	}
-	for i := range l {
-		l[i], r[i] = (l[i]+r[i])/2, (l[i]-r[i])/2
+	for i, l := range p.l {
+		r := p.r[i]
+		p.l[i], p.r[i] = (l+r)/2, (l-r)/2
 	}
-	left.become(middle, allowed, width)
-	right.become(side, allowed, width)
+	p.left.become(middle, allowed, width)
+	p.right.become(side, allowed, width)
 	return true
 }
 
-// become makes the band one of a middle or side with the energy given.
-func (band *encoderBand) become(energy, allowed, width float32) {
-	logEnergy := log2(max(energy, 0)/width+1e-3) + log2(width)
-	band.energy, band.target, band.most = max(energy, 0), allowed-1, logEnergy+noiseLimit
+// product is the inner product of the channels' lines.
+func (p *bandPair) product() float32 {
+	sum := float32(0)
+	r := p.r[:len(p.l)]
+	for i, l := range p.l {
+		sum += l * r[i]
+	}
+	return sum
+}
+
+// become makes the band one of a middle or side. It may not be replaced by
+// noise, as the decoder would not undo M/S then (4.6.13.3).
+func (band *encoderBand) become(energy, target, width float32) {
+	band.energy, band.target = energy, target
+	band.most = log2(energy/width+1e-3) + log2(width) + noiseLimit
 	band.inaudible, band.noise = false, -1
 }
 
-// lineBits estimates the bits of a band with the energy given and the noise
-// (log2) allowed, in units of half a bit a line.
+// lineBits estimates what a band of an energy takes for a noise (log2), in
+// half bits.
 func lineBits(energy, noise, width float32) float32 {
-	return width * max(0, log2(max(energy, 0)+1e-3)-noise)
+	return width * max(0, log2(energy+1e-3)-noise)
 }

@@ -236,7 +236,7 @@ func countEscapes(q []int16) int32 {
 }
 
 func magnitude(v int16) int {
-	s := int(v) >> 63
+	s := int(v >> 15)
 	return (int(v) ^ s) - s
 }
 

@@ -27,10 +27,10 @@ func (realNegotiator) Answer(context.Context, []byte) ([]byte, error) { return [
 func (n realNegotiator) Accept(context.Context, []byte) error         { n.accepted.Add(1); return nil }
 func (realNegotiator) Rollback()                                      {}
 
-// SIPp calls, with an offer and without: 300 calls at 20 a second, held for a
+// SIPp calls, with an offer and without: sippCalls at 20 a second, held for a
 // second. None fails, and all goroutines end.
 func TestPeerSIPpCalls(t *testing.T) {
-	const calls = 300
+	const calls = sippCalls
 	for _, tt := range []struct {
 		name, transport, option, scenario string
 		inACK                             int32 // answers that come in ACKs
@@ -76,9 +76,9 @@ func TestPeerSIPpCalls(t *testing.T) {
 	}
 }
 
-// SIPp answers: 300 calls of ours at 20 a second, held for a second.
+// SIPp answers: sippCalls of ours at 20 a second, held for a second.
 func TestPeerSIPpAnswers(t *testing.T) {
-	const calls = 300
+	const calls = sippCalls
 	for transport, sipp := range map[string]string{"udp": "u1", "tcp": "t1"} {
 		t.Run(transport, func(t *testing.T) {
 			port := peertest.Port(t)

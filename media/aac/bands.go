@@ -4,7 +4,7 @@ package aac
 var samplingRates = [...]int{96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350}
 
 // rateIndex returns the samplingFrequencyIndex whose tables a rate uses: each
-// has a range of rates around it (table 4.82).
+// has a range of rates around it (4.5.1.1).
 func rateIndex(rate int) int {
 	for i, least := range [...]int{92017, 75132, 55426, 46009, 37566, 27713, 23004, 18783, 13856, 11502, 9391} {
 		if rate >= least {
@@ -22,13 +22,12 @@ const (
 	maxBands     = 8 * 15 // eight groups of the most short bands
 )
 
-// A bandTable divides the spectrum into scalefactor bands (4.5.4, tables 4.129
-// to 4.147). The slices hold the first line of each band, and the number of
-// lines at the end.
+// A bandTable divides the spectrum into scalefactor bands (4.5.4). The slices
+// hold the first line of each band, and the number of lines at the end.
 type bandTable struct {
 	long, short []int
 	// The first band above the reach of temporal noise shaping in the LC
-	// profile (table 4.119).
+	// profile (4.6.9.4, TNS_MAX_BANDS).
 	tnsLong, tnsShort int
 }
 

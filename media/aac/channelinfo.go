@@ -1,6 +1,6 @@
 package aac
 
-// Books of bands that hold no lines (table 4.95).
+// Books of bands that hold no lines (4.6.3.3, sect_cb).
 const (
 	bookZero         = 0
 	bookEscape       = 11
@@ -57,7 +57,7 @@ func (c *channelInfo) read(r *bitReader, bands *bandTable) error {
 	return nil
 }
 
-// readChannel reads an individual_channel_stream (table 4.50) into quantized
+// readChannel reads an individual_channel_stream (4.4.2.7) into quantized
 // lines; common tells that its ics_info was read already.
 func (d *decoder) readChannel(r *bitReader, c *decoderChannel, common bool) error {
 	info := &c.info

@@ -2,7 +2,7 @@ package aac
 
 import "fmt"
 
-// Audio object types (ISO 14496-3, table 1.17).
+// Audio object types (ISO 14496-3, 1.5.1.1).
 const (
 	objectLC  = 2
 	objectSBR = 5  // HE-AAC

@@ -7,7 +7,7 @@ type codeword uint32
 func (c codeword) bits() uint32 { return uint32(c >> 8) }
 func (c codeword) length() uint { return uint(c & 0xff) }
 
-// The spectral books 1 to 11 of ISO 14496-3, 4.A.1 (tables 4.A.2 to 4.A.12).
+// The spectral books 1 to 11 of ISO 14496-3, 4.A.1.
 // Books 1 to 4 hold quadruples of lines, the others pairs; books 1, 2, 5 and 6
 // hold signed values, in the others a sign bit follows for each line that is
 // not zero. The index is the one of 4.6.3.3: the values, first line first, as
@@ -156,7 +156,7 @@ var book11 = [...]codeword{
 }
 
 // scaleBook codes the differences -60 to 60 of scalefactors, noise energies and
-// intensity positions (table 4.A.1); the index is the difference plus 60.
+// intensity positions (4.A.1); the index is the difference plus 60.
 var scaleBook = [121]codeword{
 	0x3ffe812, 0x3ffe612, 0x3ffe712, 0x3ffe512, 0x7fff513, 0x7fff113, 0x7ffed13, 0x7fff613, 0x7ffee13, 0x7ffef13, 0x7fff013, 0x7fffc13,
 	0x7fffd13, 0x7ffff13, 0x7fffe13, 0x7fff713, 0x7fff813, 0x7fffb13, 0x7fff913, 0x3ffe412, 0x7fffa13, 0x3ffe312, 0x1ffef11, 0x1fff011,

@@ -30,6 +30,8 @@ const (
 	averageSavings, averageDebt = .5, 1.5
 	// startLevel is for a 64 kbit/s channel; the first sound sets it right.
 	startLevel = 2
+	// mostLevel bounds the level both ways: beyond it, there is nothing.
+	mostLevel = 40
 )
 
 // A rateControl chooses the level of the noise from the bits that were spent.
@@ -52,12 +54,12 @@ func newRateControl(mode RateControl, bitRate, sampleRate, channels int) rateCon
 	r.most = float64(maxFrameBits * channels)
 	// A reservoir smaller than this would starve single frames.
 	r.bucket = max(r.most-r.perFrame, r.perFrame/4)
-	r.level = startLevel
+	r.setLevel()
 	return r
 }
 
-// begin sets the level of the next frame.
-func (r *rateControl) begin() {
+// setLevel sets the level of the next frame.
+func (r *rateControl) setLevel() {
 	if r.mode == AverageRate {
 		r.level = float32(r.slow + averagePull*r.account/r.second)
 		return
@@ -80,19 +82,25 @@ func (r *rateControl) limit() int32 {
 // end counts the bits of a frame.
 func (r *rateControl) end(bits int) {
 	if float64(bits) > r.perFrame/3 { // pauses teach nothing
-		if r.mode == AverageRate {
-			r.slow += clamp(averageDrift*r.account/r.second, averageDriftMost)
-		} else {
-			r.slow += clamp(constantDrift*r.fullness(), constantDriftMost)
-		}
-		r.slow = clamp(r.slow, 40)
+		r.drift()
 	}
 	r.account += float64(bits) - r.perFrame
 	if r.mode == AverageRate {
 		r.account = min(max(r.account, -averageSavings*r.second), averageDebt*r.second)
-		return
+	} else {
+		r.account = max(r.account, -r.bucket)
 	}
-	r.account = max(r.account, -r.bucket)
+	r.setLevel()
+}
+
+// drift moves the level for good towards a balanced account.
+func (r *rateControl) drift() {
+	if r.mode == AverageRate {
+		r.slow += clamp(averageDrift*r.account/r.second, averageDriftMost)
+	} else {
+		r.slow += clamp(constantDrift*r.fullness(), constantDriftMost)
+	}
+	r.slow = clamp(r.slow, mostLevel)
 }
 
 func clamp(v, limit float64) float64 { return math.Max(-limit, math.Min(limit, v)) }
@@ -100,7 +108,6 @@ func clamp(v, limit float64) float64 { return math.Max(-limit, math.Min(limit, v
 // spend quantizes the frame at the level of the rate control, coarser if it
 // would be too large.
 func (e *encoder) spend() {
-	e.rate.begin()
 	bits := e.quantizeAt(e.rate.level)
 	if !e.rate.started && float64(bits) > e.rate.perFrame/2 {
 		bits = e.findLevel()
@@ -120,7 +127,7 @@ func stepsFor(bits, limit int32) int {
 // findLevel sets the level by bisection: once, at the first frame with sound.
 func (e *encoder) findLevel() int32 {
 	lo, hi := -20., 20.
-	for range 9 {
+	for range 9 { // to a step of 0.08
 		middle := (lo + hi) / 2
 		if float64(e.quantizeAt(float32(middle))) > 1.2*e.rate.perFrame {
 			lo = middle

@@ -186,7 +186,7 @@ func (s *noiseShaper) bits() int32 {
 	return int32(2 + 1 + 6 + 5 + 1 + 1 + tnsResolution*s.order)
 }
 
-// write writes tns_data_present and tns_data (4.4.2.7, table 4.52).
+// write writes tns_data_present and tns_data (4.4.2.7).
 func (s *noiseShaper) write(w *bitWriter, bands *bandTable) {
 	w.putBool(s.active)
 	if !s.active {

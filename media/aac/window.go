@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// windowSequence is the kind of a frame's windows (table 4.44).
+// windowSequence is the kind of a frame's windows (4.4.2.7, window_sequence).
 type windowSequence uint8
 
 const (

@@ -1,6 +1,6 @@
 package aac
 
-// Element identifiers of a raw_data_block (table 4.85).
+// Element identifiers of a raw_data_block (4.4.2.1, id_syn_ele).
 const (
 	elementSCE = iota // one channel
 	elementCPE        // a pair
@@ -68,7 +68,7 @@ func (e *encoder) write(dst []byte) []byte {
 	return dst
 }
 
-// writeInfo writes ics_info (4.4.2.7, table 4.6).
+// writeInfo writes ics_info (4.4.2.7).
 func (e *encoder) writeInfo(w *bitWriter) {
 	l := &e.layout
 	w.put(0, 1) // reserved
@@ -112,8 +112,7 @@ func (c *encoderChannel) globalGain(l *layout) int {
 	return 100
 }
 
-// write writes what follows ics_info in an individual_channel_stream (table
-// 4.50).
+// write writes what follows ics_info in an individual_channel_stream (4.4.2.7).
 func (c *encoderChannel) write(w *bitWriter, e *encoder, gain int) {
 	l := &e.layout
 	c.writeSections(w, l)

@@ -45,6 +45,7 @@ type inLine struct {
 	give     func(inPacket) // deliver, made once
 
 	queue    frameQueue
+	out      time.Duration // DTS of the last frame that left
 	sound    sound
 	events   events
 	pictures *pictures // video only

@@ -38,16 +38,17 @@ var (
 // lab is a receiver with a clock of its own, and a network in between. Line 0
 // is sound, line 1 picture.
 type lab struct {
-	t      testing.TB
-	s      *Session
-	r      *receiver
-	start  time.Time
-	now    time.Duration // session time of the last packet
-	sent   []sending
-	frames []*media.Frame
-	left   []time.Duration // when they left
-	digits []digit
-	nack   bool
+	t       testing.TB
+	s       *Session
+	r       *receiver
+	start   time.Time
+	now     time.Duration // session time of the last packet
+	sent    []sending
+	frames  []*media.Frame
+	picture *media.Frame    // the last one
+	left    []time.Duration // when they left
+	digits  []digit
+	nack    bool
 }
 
 // sending is a packet on its way.
@@ -79,7 +80,13 @@ func (l *lab) emit(at time.Duration) func(f *media.Frame) {
 		if n := len(l.frames); n > 0 && f.DTS < l.frames[n-1].DTS {
 			l.t.Fatalf("%s, DTS %v, after %s, DTS %v", describe(f), f.DTS, describe(l.frames[n-1]), l.frames[n-1].DTS)
 		}
-		if f.Track.Codec.Video() && len(l.of(true)) == 0 && (!f.Key || len(f.Track.Config) < 2) {
+		if f.Track.Codec.Video() {
+			if l.picture != nil && f.DTS-l.picture.DTS < ms {
+				l.t.Fatalf("%s, DTS %v, after %s, DTS %v", describe(f), f.DTS, describe(l.picture), l.picture.DTS)
+			}
+			defer func() { l.picture = f }()
+		}
+		if f.Track.Codec.Video() && l.picture == nil && (!f.Key || len(f.Track.Config) < 2) {
 			l.t.Fatalf("first picture: %s", describe(f))
 		}
 		l.frames = append(l.frames, f)

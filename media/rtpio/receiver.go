@@ -43,6 +43,8 @@ const (
 	// maxRepair is the longest that a packet is taken for the answer to a
 	// request.
 	maxRepair = time.Second
+	// minStep is the shortest time from one picture to the next.
+	minStep = time.Millisecond
 )
 
 func (s *Session) newReceiver() *receiver {
@@ -219,7 +221,11 @@ func (r *receiver) release(until time.Duration, emit func(*media.Frame)) {
 	for {
 		var first *inLine
 		for _, l := range r.lines {
-			if l != nil && l.queue.len() > 0 && (first == nil || l.queue.head().DTS < first.queue.head().DTS) {
+			if l == nil || l.queue.len() == 0 {
+				continue
+			}
+			r.makeRoom(l)
+			if first == nil || l.queue.head().DTS < first.queue.head().DTS {
 				first = l
 			}
 		}
@@ -227,28 +233,29 @@ func (r *receiver) release(until time.Duration, emit func(*media.Frame)) {
 			return
 		}
 		f := first.queue.pop()
-		if !r.inOrder(first, f) {
+		if f.DTS < r.out { // sound
+			first.late++
 			continue
 		}
-		r.out = f.DTS
+		r.out, first.out = f.DTS, f.DTS
 		first.gave(f)
 		emit(f)
 	}
 }
 
-// inOrder makes a frame that comes after its time fit behind those that left
-// already: a picture moves, sound is too late.
-func (r *receiver) inOrder(l *inLine, f *media.Frame) bool {
-	if f.DTS >= r.out {
-		return true
-	}
+// makeRoom has the next picture of a line that comes after its time fit behind
+// the frames that left already. Two pictures never have the same time: RTMP and
+// players count in milliseconds.
+func (r *receiver) makeRoom(l *inLine) {
 	if l.kind != sdp.Video {
-		l.late++
-		return false
+		return
 	}
-	f.DTS = r.out
+	f := l.queue.head()
+	f.DTS = max(f.DTS, r.out)
+	if l.frames > 0 {
+		f.DTS = max(f.DTS, l.out+minStep)
+	}
 	f.PTS = max(f.PTS, f.DTS)
-	return true
 }
 
 // Flush gives everything that is left.

@@ -16,17 +16,18 @@ import (
 // random.
 func TestPeerEncoderDecoded(t *testing.T) {
 	var seen toolsSeen
-	for _, rate := range samplingRates {
+	for i, rate := range samplingRates {
 		for channels := 1; channels <= 2; channels++ {
-			for i, options := range [][]string{
-				{"-aac_coder", "fast", "-b:a", fmt.Sprint(rate * channels)},
-				{"-aac_coder", "twoloop", "-b:a", fmt.Sprint(2 * rate * channels)},
-			} {
-				t.Run(fmt.Sprintf("%dHz/%d/%d", rate, channels, i), func(t *testing.T) {
-					stream := ffmpegEncode(t, allSignals(rate, channels, 16), rate, channels, append(options, "-aac_pns", "0")...)
-					compareWithFFmpeg(t, stream, Config{SampleRate: rate, Channels: channels}, &seen)
-				})
-			}
+			t.Run(fmt.Sprintf("%dHz/%d", rate, channels), func(t *testing.T) {
+				// The slow coder has its turn at every other rate.
+				coder, bitRate := "fast", rate*channels
+				if i%2 == 1 {
+					coder, bitRate = "twoloop", 2*rate*channels
+				}
+				stream := ffmpegEncode(t, allSignals(rate, channels, 10), rate, channels,
+					"-aac_coder", coder, "-b:a", fmt.Sprint(bitRate), "-aac_pns", "0")
+				compareWithFFmpeg(t, stream, Config{SampleRate: rate, Channels: channels}, &seen)
+			})
 		}
 	}
 	seen.check(t)

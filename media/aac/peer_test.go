@@ -67,7 +67,7 @@ func fromFloats(pcm []float32) []byte {
 func TestPeerDecodesEncoder(t *testing.T) {
 	for _, rate := range encoderRates {
 		for channels := 1; channels <= 2; channels++ {
-			pcm := allSignals(rate, channels, 20)
+			pcm := allSignals(rate, channels, 10)
 			for _, bitRate := range []int{16000, 32000, 64000, 128000, 256000} {
 				t.Run(fmt.Sprintf("%dHz/%d/%d", rate, channels, bitRate), func(t *testing.T) {
 					checkByFFmpeg(t, Codec{PlainNoise: true}, rate, channels, bitRate, pcm)
@@ -104,13 +104,13 @@ func checkByFFmpeg(t *testing.T, k Codec, rate, channels, bitRate int, pcm []flo
 // TestPeerHostileInput lets ffmpeg decode what was made of hostile input.
 func TestPeerHostileInput(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for run := range 40 {
+	for run := range 24 {
 		rate, channels := encoderRates[r.IntN(len(encoderRates))], 1+run%2
 		k := Codec{Rate: RateControl(r.IntN(2)), LowDelay: r.IntN(3) == 0}
 		e := mustEncoder(t, k, rate, channels, media.EncoderOptions{BitRate: 8000 << r.IntN(6), Bandwidth: r.IntN(3) * 4000})
 		pcm := make([]float32, frameSize*channels)
 		var frames [][]byte
-		for range 100 {
+		for range 60 {
 			hostile(r, pcm)
 			frames = append(frames, encodeAll(t, e, pcm)...)
 		}

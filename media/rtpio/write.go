@@ -21,6 +21,10 @@ const (
 	silenceAfter = 100 * time.Millisecond
 	// silenceInterval is the time between two packets of silence.
 	silenceInterval = 200 * time.Millisecond
+	// silenceLag is how old the time is that silence is stamped with. Sound
+	// that was transcoded comes late, and must not find its time taken: it
+	// would be put behind the silence, and be late for its pictures for good.
+	silenceLag = 300 * time.Millisecond
 )
 
 // SendFormat is the format in which the caller wants that kind most, nil if it
@@ -377,7 +381,7 @@ func (l *line) keepAlive(now time.Time) (next time.Time) {
 		return now.Add(max(l.silentAt-at, minSleep))
 	}
 	length := int(ticks(silenceLength, l.send.format.ClockRate))
-	ts, spurt := l.send.audioTimestamp(at, length)
+	ts, spurt := l.send.audioTimestamp(at-silenceLag, length)
 	b := append(l.send.put(s.silenceOut[:0], l.send.format.PayloadType, spurt, ts), frame...)
 	b, err := l.send.seal(b, c.out)
 	l.counts.silence++

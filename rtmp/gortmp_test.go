@@ -302,7 +302,7 @@ func goPublish(t testing.TB, raw string) (*gortmplib.Client, *gortmplib.Writer, 
 	t.Cleanup(c.Close)
 	video := &gortmplib.Track{Codec: &codecs.H264{SPS: spsHD, PPS: ppsAny}}
 	audio := &gortmplib.Track{Codec: &codecs.MPEG4Audio{Config: &mpeg4audio.AudioSpecificConfig{
-		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 1, ChannelCount: 1,
+		Type: mpeg4audio.ObjectTypeAACLC, SampleRate: 48000, ChannelConfig: 1,
 	}}}
 	w := &gortmplib.Writer{Conn: c, Tracks: []*gortmplib.Track{video, audio}}
 	if err := w.Initialize(); err != nil {

@@ -70,7 +70,7 @@ func (c *serverConn) serve() {
 	defer c.conn.close()
 	err := c.loop()
 	c.leave()
-	if err != nil && !isEnd(err) && c.server.ctx.Err() == nil {
+	if !isEnd(err) && c.server.ctx.Err() == nil {
 		c.log.Warn("RTMP connection failed", "error", err)
 	}
 }
@@ -85,7 +85,7 @@ func (c *serverConn) ready(r *bufio.Reader) bool {
 	return true
 }
 
-// loop handles messages until the connection ends.
+// loop handles messages until the connection ends, and tells why.
 func (c *serverConn) loop() error {
 	for {
 		m, err := c.read()

@@ -51,7 +51,6 @@ type Resampler struct {
 
 	// With drift, a fraction of a phase goes with it.
 	frac, drift float64
-	lastPhase   int
 
 	history [2][]float32 // the last taps-1 samples and those not used yet
 	base    int          // of the window in history

@@ -216,7 +216,6 @@ func TestBadPackets(t *testing.T) {
 
 // broken is a codec with all the faults that one can have.
 type broken struct {
-	engine
 	fault func(pcm []float32) (int, error)
 }
 

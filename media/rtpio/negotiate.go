@@ -28,7 +28,6 @@ type negotiation struct {
 	back    *snapshot // where Rollback goes
 
 	sending bool // SetSending; guarded by Session.mu
-	open    []*line
 }
 
 // snapshot is what an exchange changes.

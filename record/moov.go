@@ -95,20 +95,23 @@ func (w *boxes) trak(created time.Time, t *movieTrack) {
 }
 
 // editList writes an edit list (section 8.6.6): all of the track, after an
-// empty edit if it begins later than the movie.
+// empty edit if its first frame is shown later than the movie begins. The
+// media time of the edit is when that frame is shown, which with B-frames is
+// not 0.
 func (w *boxes) editList(t *movieTrack) {
+	shown := uint64(t.tables.offsets[0].value)
 	w.box("edts", func() {
 		w.full("elst", 0, 0, func() {
-			if t.start == 0 {
+			if empty := t.movieTicks(t.start + shown); empty == 0 {
 				w.u32(1)
 			} else {
 				w.u32(2)
-				w.u32(uint32(min(t.movieTicks(t.start), math.MaxUint32)))
+				w.u32(uint32(min(empty, math.MaxUint32)))
 				w.u32(math.MaxUint32) // media_time -1: empty
 				w.u32(0x10000)
 			}
 			w.u32(uint32(min(t.movieTicks(t.duration), math.MaxUint32)))
-			w.u32(0)
+			w.u32(uint32(shown))
 			w.u32(0x10000)
 		})
 	})

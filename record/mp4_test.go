@@ -46,13 +46,9 @@ func wantedOf(frames []*media.Frame, base time.Duration) (list []got) {
 	return list
 }
 
-// asAVC1 names the sample entry as those readers know it.
-func asAVC1(b []byte) []byte { return bytes.Replace(b, []byte("avc3"), []byte("avc1"), 1) }
-
 // readFragmented reads a fragmented MP4 with a reader that is not ours.
 func readFragmented(t *testing.T, b []byte) (fmp4.Init, []got) {
 	t.Helper()
-	b = asAVC1(b)
 	var init fmp4.Init
 	if err := init.Unmarshal(bytes.NewReader(b)); err != nil {
 		t.Fatalf("init: %v", err)
@@ -100,7 +96,6 @@ func sampleData(t *testing.T, video bool, payload []byte) []byte {
 // readPlain reads a plain MP4 with a reader that is not ours.
 func readPlain(t *testing.T, b []byte) (pmp4.Presentation, []got) {
 	t.Helper()
-	b = asAVC1(b)
 	var p pmp4.Presentation
 	if err := p.Unmarshal(bytes.NewReader(b)); err != nil {
 		t.Fatal(err)

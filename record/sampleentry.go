@@ -13,15 +13,17 @@ import (
 
 var errNoParameterSets = errors.New("no usable parameter sets")
 
-// sampleEntry returns the box that describes the frames of a track. Video
-// entries are those with parameter sets in the samples ("avc3", "hev1", ISO
-// 14496-15, sections 5.4.2 and 8.4.1), and hold those of t too.
+// sampleEntry returns the box that describes the frames of a track. Parameter
+// sets stand in the samples too, and may change there. For H.265 the entry
+// says so ("hev1", ISO 14496-15, section 8.4.1). For H.264 that would be
+// "avc3", which VLC 3 does not play at all; it and ffmpeg follow the sets in
+// the samples of "avc1" just as well.
 func sampleEntry(t *media.Track) ([]byte, error) {
 	var w boxes
 	var err error
 	switch t.Codec {
 	case media.H264:
-		err = videoEntry(&w, t, "avc3", "avcC")
+		err = videoEntry(&w, t, "avc1", "avcC")
 	case media.H265:
 		err = videoEntry(&w, t, "hev1", "hvcC")
 	case media.AAC:
@@ -226,15 +228,9 @@ func hevcRecord(sets [][]byte) ([]byte, error) {
 }
 
 // complete turns an entry with parameter sets in the samples into the one
-// that says there are none ("avc1", "hvc1"). Others stay as they are.
+// that says there are none. That of H.264 says so already.
 func complete(entry []byte) {
-	if len(entry) < 8 {
-		return
-	}
-	switch string(entry[4:8]) {
-	case "avc3":
-		copy(entry[4:], "avc1")
-	case "hev1":
+	if len(entry) >= 8 && string(entry[4:8]) == "hev1" {
 		copy(entry[4:], "hvc1")
 		completeArrays(entry)
 	}

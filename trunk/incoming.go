@@ -185,6 +185,7 @@ type answer struct {
 	seq     uint32
 	offered bool              // it holds our offer: the ACK brings the answer
 	asked   bool              // the Negotiator was given the answer, or knows that there is none
+	acked   bool              // the ACK came; Call.mu guards it
 	ack     chan *sip.Request // of one
 	stop    chan struct{}     // closed when the far side says BYE
 	settled chan struct{}     // closed after err is set
@@ -235,8 +236,16 @@ func (c *Call) Answer(ctx context.Context, n Negotiator) error {
 		}
 		return nil
 	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	acked := a.acked
+	c.mu.Unlock()
+	if !acked {
 		return ctx.Err()
 	}
+	// It was answered, however soon the BYE came behind the ACK.
+	<-a.settled
+	return a.err
 }
 
 // describe asks the Negotiator for our side of an exchange: the answer to an

@@ -65,6 +65,7 @@ func (c *Call) acked(req *sip.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if a := c.unacked; a != nil && a.seq == req.CSeq().SeqNo {
+		a.acked = true
 		a.take(req)
 	}
 }
@@ -102,6 +103,18 @@ func (c *Call) refuseRequest(tx *sipnet.ServerTx, no *refusal) {
 	}
 	respond(tx, res, warning(399, no.rule))
 	c.log.Info("request refused", "method", string(tx.Request().Method), "code", no.code, "rule", no.rule)
+}
+
+// awaitAccept waits until the answer in an ACK that has come was taken: a
+// request close behind it finds the exchange ended, as its sender knows it.
+func (c *Call) awaitAccept() {
+	c.mu.Lock()
+	a := c.unacked
+	wait := a != nil && a.offered && a.acked
+	c.mu.Unlock()
+	if wait {
+		<-a.settled
+	}
 }
 
 // claim gives the far side its turn to negotiate, or tells why not (RFC 3261
@@ -151,6 +164,7 @@ func (c *Call) reinvited(req *sip.Request, tx *sipnet.ServerTx) {
 		_, no = c.srv.sessionIn(req)
 	}
 	if no == nil {
+		c.awaitAccept()
 		no = c.claim(tx, true, true)
 	}
 	if no != nil {
@@ -183,6 +197,7 @@ func (c *Call) updated(req *sip.Request, tx *sipnet.ServerTx) {
 		_, no = c.srv.sessionIn(req)
 	}
 	if no == nil {
+		c.awaitAccept()
 		no = c.claim(tx, false, offer != nil)
 	}
 	if no != nil {

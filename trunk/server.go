@@ -52,6 +52,7 @@ type timing struct {
 	maxBackoff  time.Duration
 	unregister  time.Duration // longest wait for the removal of a registration
 	glare       time.Duration // unit of the waits after a 491, RFC 3261 section 14.1
+	order       time.Duration // a message waits for the one before it; 0: the endpoint's default
 }
 
 func (t timing) withDefaults() timing {

@@ -18,6 +18,10 @@ const (
 	// sendJump is how far a frame's time may be from its sending before its
 	// timeline is taken for another one.
 	sendJump = time.Second
+
+	// maxLead is how far sound may be placed after its time, because nothing
+	// goes back, before some of it is left out.
+	maxLead = 40 * time.Millisecond
 )
 
 // sendClock places the timeline of WriteFrame's frames on that of the
@@ -88,6 +92,12 @@ func (t *sender) audioTimestamp(at time.Duration, length int) (ts uint32, spurt 
 	}
 	t.begun, t.nextTS = true, ts+uint32(length)
 	return ts, spurt
+}
+
+// crowded tells whether an audio frame would be placed so far after its time
+// that the picture, which keeps its own, would be out of step for good.
+func (t *sender) crowded(at time.Duration) bool {
+	return t.begun && int64(int32(t.nextTS-t.timestamp(at))) > ticks(maxLead, t.format.ClockRate)
 }
 
 // put writes the header of the next packet to the front of b.

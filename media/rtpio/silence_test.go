@@ -19,3 +19,14 @@ func TestSoundAfterSilence(t *testing.T) {
 		t.Errorf("sound of RTP time %d was sent as of %d", want, got)
 	}
 }
+
+// TestSilenceAfterSound holds that the first silence after sound ends before
+// anything that comes next: it has a time of its own.
+func TestSilenceAfterSound(t *testing.T) {
+	send := sender{format: &sdp.Format{Codec: media.PCMA, ClockRate: 8000}}
+	const now = 10 * time.Second
+	send.audioTimestamp(now, 160)
+	if ts, spurt := send.audioTimestamp(now+silenceAfter-silenceLag, 160); !spurt || ts != send.timestamp(now+silenceAfter-silenceLag) {
+		t.Errorf("silence is put behind the sound, at %d", ts)
+	}
+}

@@ -83,7 +83,7 @@ type SendStats struct {
 	SSRC               uint32
 	Packets, Bytes     uint64 // without silence, reports and repetitions
 	Frames             uint64
-	Discarded          uint64 // frames not sent: held, or no address yet
+	Discarded          uint64 // frames not sent: held, no address yet, or sound that overlaps
 	Silence            uint64 // packets of silence
 	Retransmitted      uint64
 	KeyRequests        uint64        // PLI and FIR received

@@ -17,14 +17,15 @@ const (
 	maxSpread = 20 * time.Millisecond
 	// maxPTime is the longest frame of G.711 and G.722 sent in one packet.
 	maxPTime = 60 * time.Millisecond
-	// silenceAfter is how long silence waits after the last packet of sound.
-	silenceAfter = 100 * time.Millisecond
 	// silenceInterval is the time between two packets of silence.
 	silenceInterval = 200 * time.Millisecond
 	// silenceLag is how old the time is that silence is stamped with. Sound
 	// that was transcoded comes late, and must not find its time taken: it
 	// would be put behind the silence, and be late for its pictures for good.
 	silenceLag = 300 * time.Millisecond
+	// silenceAfter is how long silence waits after the last packet of sound: so
+	// long that it does not take the time of sound that is only late.
+	silenceAfter = silenceLag + 100*time.Millisecond
 )
 
 // SendFormat is the format in which the caller wants that kind most, nil if it
@@ -62,7 +63,8 @@ func (s *Session) SendTracks() []*media.Track {
 // times of frames are placed on the session's clock; a jump of more than a
 // second is taken for the start of another stream and closed up. Frames that
 // cannot be sent at the moment (hold, no address of the caller yet, digits
-// being sent) are dropped and counted. A picture of many packets is spread
+// being sent) are dropped and counted, and so is sound that overlaps by more
+// than 40 ms what was sent before. A picture of many packets is spread
 // over up to half of its time by another goroutine; WriteFrame waits only
 // when more than 256 packets wait.
 //
@@ -138,6 +140,11 @@ func (s *Session) writeAudio(f *media.Frame) error {
 			}
 			if first {
 				at, first = s.clock.place(f.PTS, s.at(now)), false
+				if l.send.crowded(at) {
+					l.counts.discarded++
+					s.mu.Unlock()
+					return nil
+				}
 				l.counts.frames++
 			}
 			piece := data[:pieceLength(l.send.format, data, s.payloadLimit(c.secure))]

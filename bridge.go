@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -54,6 +55,7 @@ type Bridge struct {
 	mu       sync.Mutex
 	closing  bool
 	sessions map[*Session]struct{}
+	waiting  map[string]chan struct{} // by name: closed when a newer call wants it, too
 	ports    map[portKey]*rtpio.Ports
 	caps     map[string]*sdp.Capabilities // by trunk
 	idle     sync.Cond                    // sessions has shrunk
@@ -64,11 +66,10 @@ type portKey struct {
 	addr netip.Addr
 }
 
-const (
-	defaultHangupTimeout = 2 * time.Second
-	replaceTimeout       = 5 * time.Second // for a replaced call to give its name free
-	maxSuffix            = 1000
-)
+const defaultHangupTimeout = 2 * time.Second
+
+// ErrPanic ends a call when code that was given to the Bridge panicked.
+var ErrPanic = errors.New("trunkcast: panic")
 
 func (b *Bridge) init() {
 	b.once.Do(func() {
@@ -79,6 +80,7 @@ func (b *Bridge) init() {
 			b.Streams = &media.Directory{}
 		}
 		b.sessions = map[*Session]struct{}{}
+		b.waiting = map[string]chan struct{}{}
 		b.ports = map[portKey]*rtpio.Ports{}
 		b.caps = map[string]*sdp.Capabilities{}
 		b.idle.L = &b.mu
@@ -93,31 +95,30 @@ func (b *Bridge) ServeCall(ctx context.Context, c *trunk.Call) {
 		b.refuse(c, err)
 		return
 	}
+	defer b.forget(s)
+	defer s.contain()
 	s.run(ctx)
-	b.forget(s)
 }
 
 // begin makes the session of a call: its plan, its name, its stream.
-func (b *Bridge) begin(ctx context.Context, c *trunk.Call) (*Session, error) {
+func (b *Bridge) begin(ctx context.Context, c *trunk.Call) (s *Session, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = b.panicked("Plan", v)
+		}
+	}()
 	plan, err := b.plan(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(b, c, plan)
-	b.mu.Lock()
-	closing := b.closing
-	if !closing {
-		b.sessions[s] = struct{}{}
-	}
-	b.mu.Unlock()
-	if closing {
-		return nil, &RefusedError{Code: 503, Rule: "the gateway is shutting down"}
-	}
-	if err := b.claim(ctx, s); err != nil {
-		b.forget(s)
-		return nil, err
-	}
-	return s, nil
+	s = newSession(b, c, plan)
+	return s, b.claim(ctx, s)
+}
+
+// panicked logs a panic of code that is not ours and makes an error of it.
+func (b *Bridge) panicked(where string, v any) error {
+	b.log.Error("panic", "hook", where, "error", v, "stack", string(debug.Stack()))
+	return fmt.Errorf("%w: %s: %v", ErrPanic, where, v)
 }
 
 func (b *Bridge) plan(ctx context.Context, c *trunk.Call) (*Plan, error) {
@@ -142,97 +143,7 @@ func (b *Bridge) plan(ctx context.Context, c *trunk.Call) (*Plan, error) {
 	return &copied, nil
 }
 
-// claim finds the name of a session's stream by the plan's policy.
-func (b *Bridge) claim(ctx context.Context, s *Session) error {
-	name := s.plan.Name
-	s.stream.Name = name
-	err := b.Streams.Add(name, s.stream)
-	if !errors.Is(err, media.ErrNameTaken) {
-		return err
-	}
-	switch s.plan.SameName {
-	case SameNameRefuse:
-		return &RefusedError{Code: 486, Rule: fmt.Sprintf("stream name %s is in use", name)}
-	case SameNameReplace:
-		return b.replace(ctx, s)
-	}
-	for n := 2; n < maxSuffix; n++ {
-		s.stream.Name = fmt.Sprintf("%s-%d", name, n)
-		if err = b.Streams.Add(s.stream.Name, s.stream); !errors.Is(err, media.ErrNameTaken) {
-			return err
-		}
-	}
-	return &RefusedError{Code: 486, Rule: fmt.Sprintf("%d calls have the stream name %s", maxSuffix, name)}
-}
-
-// replace hangs up the call that has the name, and takes it.
-func (b *Bridge) replace(ctx context.Context, s *Session) error {
-	name := s.plan.Name
-	ctx, cancel := context.WithTimeout(ctx, replaceTimeout)
-	defer cancel()
-	for {
-		err := b.Streams.Add(name, s.stream)
-		if !errors.Is(err, media.ErrNameTaken) {
-			return err
-		}
-		old := b.sessionNamed(name, s)
-		if old == nil {
-			if st := b.Streams.Get(name); st != nil && !b.owns(st) {
-				return &RefusedError{Code: 486, Rule: fmt.Sprintf("stream name %s is in use by what is no call", name)}
-			}
-			old = s // its stream is about to leave: look again shortly
-		} else {
-			_ = old.Hangup(ctx, "replaced by another call to the same number")
-		}
-		if !waitFor(ctx, old, s) {
-			return &RefusedError{Code: 486, Rule: fmt.Sprintf("stream name %s was not given free in time", name)}
-		}
-	}
-}
-
-// waitFor waits for the end of old, or a moment if that is s itself.
-func waitFor(ctx context.Context, old, s *Session) bool {
-	done := old.done
-	pause := time.NewTimer(20 * time.Millisecond)
-	defer pause.Stop()
-	if old != s {
-		select {
-		case <-done:
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	}
-	select {
-	case <-pause.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (b *Bridge) sessionNamed(name string, except *Session) *Session {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for s := range b.sessions {
-		if s != except && s.stream.Name == name {
-			return s
-		}
-	}
-	return nil
-}
-
-func (b *Bridge) owns(st *media.Stream) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for s := range b.sessions {
-		if s.stream == st {
-			return true
-		}
-	}
-	return false
-}
-
+// forget takes a session out when its stream has ended.
 func (b *Bridge) forget(s *Session) {
 	b.Streams.Remove(s.stream.Name, s.stream)
 	b.mu.Lock()
@@ -246,7 +157,10 @@ func (b *Bridge) forget(s *Session) {
 func (b *Bridge) refuse(c *trunk.Call, err error) {
 	code, reason, rule := 500, "", "no plan for this call"
 	var r *RefusedError
-	if errors.As(err, &r) {
+	switch {
+	case c.Err() != nil:
+		err = c.Err() // the caller was faster than the plan
+	case errors.As(err, &r):
 		code, reason, rule = r.Code, r.Reason, r.Rule
 	}
 	b.log.Warn("call refused", "trunk", c.Trunk().Name(), "call_id", c.ID(), "number", c.Number(),
@@ -256,10 +170,16 @@ func (b *Bridge) refuse(c *trunk.Call, err error) {
 }
 
 func (b *Bridge) tell(e Event) {
-	if b.OnEvent != nil {
-		e.Time = time.Now()
-		b.OnEvent(e)
+	if b.OnEvent == nil {
+		return
 	}
+	defer func() {
+		if v := recover(); v != nil {
+			_ = b.panicked("OnEvent", v)
+		}
+	}()
+	e.Time = time.Now()
+	b.OnEvent(e)
 }
 
 // portsOf returns the sockets of a trunk. Trunks with the same range share it.
@@ -333,7 +253,11 @@ func (b *Bridge) Shutdown(ctx context.Context) error {
 		wg.Go(func() { _ = s.Hangup(ctx, "the gateway is shutting down") })
 	}
 	wg.Wait()
-	stop := context.AfterFunc(ctx, b.idle.Broadcast)
+	stop := context.AfterFunc(ctx, func() {
+		b.mu.Lock() // or the wake-up falls between a look and its Wait
+		defer b.mu.Unlock()
+		b.idle.Broadcast()
+	})
 	defer stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -69,7 +69,7 @@ func (s *Session) AddOutput(t Target) (*Output, error) {
 	if t.StreamName == "" {
 		t.StreamName = s.stream.Name
 	}
-	o := &Output{name: t.Name, sink: t.Sink}
+	o := &Output{name: t.name(), sink: t.Sink}
 	if o.sink == nil {
 		open := s.bridge.OpenTarget
 		if open == nil {
@@ -83,28 +83,35 @@ func (s *Session) AddOutput(t Target) (*Output, error) {
 		}
 		o.sink = sink
 	}
-	if o.name == "" {
-		o.name = nameOf(o.sink)
+	if err := s.attach(o, t); err != nil {
+		// Not under the lock: a publisher's Close tells its state, and who is
+		// told may ask the session.
+		return nil, errors.Join(err, closeSink(o.sink))
 	}
-	return o, s.attach(o, t)
+	return o, nil
 }
 
-func nameOf(sink media.Sink) string {
-	if p, ok := sink.(fmt.Stringer); ok {
-		return p.String()
+// name is what the target is called in events and statistics.
+func (t *Target) name() string {
+	switch {
+	case t.Name != "":
+		return t.Name
+	case t.Sink != nil:
+		return fmt.Sprintf("%T", t.Sink)
+	default:
+		return shownURL(t.URL)
 	}
-	return fmt.Sprintf("%T", sink)
 }
 
 func (s *Session) attach(o *Output, t Target) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return errors.Join(ErrEnded, closeSink(o.sink))
+		return ErrEnded
 	}
 	sub, err := s.stream.Attach(o.sink, media.SinkOptions{Name: o.name, Audio: t.Audio, Encoder: t.Encoder})
 	if sub == nil {
-		return errors.Join(err, closeSink(o.sink))
+		return err
 	}
 	if err != nil {
 		s.log.Error("output without sound", "output", o.name, "error", err)

@@ -122,8 +122,8 @@ func (s *Session) run(ctx context.Context) {
 	s.tell(Event{Type: CallAnswered})
 	for _, t := range s.plan.Targets {
 		if _, err := s.AddOutput(t); err != nil {
-			s.log.Error("target not opened", "output", t.Name, "error", err)
-			s.tell(Event{Type: OutputEnded, Output: t.Name, Err: err})
+			s.log.Error("target not opened", "output", t.name(), "error", err)
+			s.tell(Event{Type: OutputEnded, Output: t.name(), Err: err})
 		}
 	}
 	select {
@@ -142,11 +142,19 @@ func (s *Session) answer(ctx context.Context) error {
 	if err := s.call.Ring(180, ""); err != nil {
 		return err
 	}
-	if err := s.call.Answer(ctx, negotiator{s.media}); err != nil {
-		return err
+	return s.call.Answer(ctx, negotiator{s.media, s.stream})
+}
+
+// contain is deferred around run: a panic of code that was given to the Bridge
+// ends this call and no other.
+func (s *Session) contain() {
+	v := recover()
+	if v == nil {
+		return
 	}
-	s.stream.ExpectVideo(s.media.Agreed().Line(sdp.Video) != nil)
-	return nil
+	err := s.bridge.panicked("call", v)
+	s.hangup("internal error")
+	s.end(err)
 }
 
 // hangup is for an end of our own.
@@ -170,7 +178,7 @@ func (s *Session) end(err error) {
 	injection := s.injection
 	s.mu.Unlock()
 	if injection != nil {
-		_ = injection.Close()
+		injection.abandon()
 	}
 	_ = s.media.Close()
 	_ = s.stream.CloseWrite()
@@ -198,14 +206,32 @@ func (s *Session) digit(r rune, d time.Duration) {
 	s.tell(Event{Type: Digit, Digit: r, Duration: d})
 }
 
-// negotiator gives the errors of a media session that are our own fault a
-// status of their own: 488 would blame the caller's offer.
-type negotiator struct{ *rtpio.Session }
+// negotiator tells the stream whether pictures are agreed to, and gives errors
+// that are our own fault a status of their own: 488 would blame the caller's
+// offer.
+type negotiator struct {
+	*rtpio.Session
+	stream *media.Stream
+}
 
 func (n negotiator) Answer(ctx context.Context, offer []byte) ([]byte, error) {
 	body, err := n.Session.Answer(ctx, offer)
+	n.expect()
 	return body, ownFault(err)
 }
+
+func (n negotiator) Accept(ctx context.Context, answer []byte) error {
+	err := n.Session.Accept(ctx, answer)
+	n.expect()
+	return err
+}
+
+func (n negotiator) Rollback() {
+	n.Session.Rollback()
+	n.expect()
+}
+
+func (n negotiator) expect() { n.stream.ExpectVideo(n.Session.Agreed().Line(sdp.Video) != nil) }
 
 func (n negotiator) Offer(ctx context.Context) ([]byte, error) {
 	body, err := n.Session.Offer(ctx)

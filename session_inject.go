@@ -57,6 +57,8 @@ type InjectOptions struct {
 const (
 	// renegotiateTimeout bounds the return to the direction of before.
 	renegotiateTimeout = 10 * time.Second
+	// abandonTimeout is what the end of a call waits for an injected source.
+	abandonTimeout = 2 * time.Second
 	// firstFrame is how long a source may take to bring something that can be
 	// played. It is longer than the time-outs of the sources themselves.
 	firstFrame = 20 * time.Second
@@ -324,6 +326,19 @@ func (s *Session) restoreDirection() {
 	defer cancel()
 	if err := s.call.Renegotiate(ctx); err != nil {
 		s.log.Warn("direction after an injection not restored", "error", err)
+	}
+}
+
+// abandon ends the injection with the call. A source that does not return is
+// left behind: what the caller sends must be written out in time.
+func (i *Injection) abandon() {
+	i.Stop()
+	patience := time.NewTimer(abandonTimeout)
+	defer patience.Stop()
+	select {
+	case <-i.done:
+	case <-patience.C:
+		i.session.log.Error("injected source does not end, abandoned", "source", i.name)
 	}
 }
 

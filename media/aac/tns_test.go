@@ -89,6 +89,26 @@ func TestShapingUsed(t *testing.T) {
 	}
 }
 
+// TestAutocorrelation compares with the plain sum.
+func TestAutocorrelation(t *testing.T) {
+	const n = 101
+	x := make([]float32, n+tnsLags)
+	for i := range n {
+		x[i] = float32(white(i, 0))
+	}
+	var got [tnsLags]float64
+	autocorrelate(&got, x, n)
+	for lag, v := range got {
+		want := 0.0
+		for i := range n - lag {
+			want += float64(x[i]) * float64(x[i+lag])
+		}
+		if math.Abs(v-want) > 1e-4 {
+			t.Errorf("lag %d: %v, want %v", lag, v, want)
+		}
+	}
+}
+
 func TestReflections(t *testing.T) {
 	for resolution := 3; resolution <= 4; resolution++ {
 		half := 1 << (resolution - 1)

@@ -7,6 +7,7 @@ const (
 	// tnsOrder is the order of the filter, and tnsResolution the bits of each
 	// coefficient.
 	tnsOrder, tnsResolution = 8, 4
+	tnsLags                 = tnsOrder + 1 // of the autocorrelation
 	// tnsFrequency is where the filter begins, in Hz: below it, the ear is not
 	// quick enough to need it.
 	tnsFrequency = 1500
@@ -33,7 +34,7 @@ type noiseShaper struct {
 	order        int
 	codes        [tnsOrder]int
 	coefficients [maxTNSOrder]float32
-	flat         [frameSize]float32
+	flat         [frameSize + tnsLags]float32 // lines, levelled, and zeros
 }
 
 // shapeNoise decides on noise shaping and filters the lines.
@@ -50,10 +51,10 @@ func (e *encoder) shapeNoise() {
 	if !uneven {
 		return
 	}
-	var correlation [tnsOrder + 1]float64
+	var correlation [tnsLags]float64
 	for i := range e.channels {
 		s.flatten(&e.channels[i], &e.layout)
-		autocorrelate(&correlation, s.flat[s.lo:s.hi])
+		autocorrelate(&correlation, s.flat[s.lo:s.hi+tnsLags], s.hi-s.lo)
 	}
 	if !s.predict(&correlation) {
 		return
@@ -93,23 +94,31 @@ func (s *noiseShaper) flatten(c *encoderChannel, l *layout) {
 			flat[i] = v * gain
 		}
 	}
+	clear(s.flat[s.hi:])
 }
 
-// autocorrelate adds the autocorrelation of x to r.
-func autocorrelate(r *[tnsOrder + 1]float64, x []float32) {
-	for lag := range r {
-		sum := float32(0)
-		a, b := x[lag:], x[:len(x)-lag]
-		for i := range b {
-			sum += a[i] * b[i]
+// autocorrelate adds the autocorrelation of the first n values of x to r. The
+// others, as many as there are lags, must be zero. It does three lags at a
+// time, as the processor adds to three sums in the time of one.
+func autocorrelate(r *[tnsLags]float64, x []float32, n int) {
+	a := x[:n]
+	for lag := 0; lag < tnsLags; lag += 3 {
+		b, c, d := x[lag:][:n], x[lag+1:][:n], x[lag+2:][:n]
+		var sum0, sum1, sum2 float32
+		for i, v := range a {
+			sum0 += v * b[i]
+			sum1 += v * c[i]
+			sum2 += v * d[i]
 		}
-		r[lag] += float64(sum)
+		r[lag] += float64(sum0)
+		r[lag+1] += float64(sum1)
+		r[lag+2] += float64(sum2)
 	}
 }
 
 // predict finds the filter by Levinson's recursion, rounds it to what can be
 // coded, and returns whether its gain is worth it.
-func (s *noiseShaper) predict(r *[tnsOrder + 1]float64) bool {
+func (s *noiseShaper) predict(r *[tnsLags]float64) bool {
 	if r[0] <= 0 {
 		return false
 	}
@@ -134,7 +143,9 @@ func (s *noiseShaper) predict(r *[tnsOrder + 1]float64) bool {
 		}
 		next[m] = k
 		a = next
-		rest *= 1 - k*k
+		if rest *= 1 - k*k; rest <= 0 {
+			return false // rounding errors of a perfect prediction
+		}
 	}
 	s.gain = log2(float32(r[0] / rest))
 	s.coefficients = directForm(&reflections, s.order)

@@ -51,9 +51,20 @@ func serverDialog(req *sip.Request, tag string, f *sipnet.Flow) dialog {
 		remote:   sip.ToHeader{DisplayName: from.DisplayName, Address: from.Address, Params: withTag(tagOf(from.Params))},
 		localSeq: firstSeq(), remoteSeq: req.CSeq().SeqNo, flow: f,
 	}
-	d.target, _ = contactOf(req)
+	d.target, _ = targetOf(req)
 	d.routes, _ = sipnet.RouteURIs(req, "Record-Route")
 	return d
+}
+
+// targetOf is where requests to the caller go: its Contact. A caller of RFC
+// 2543, which has no tag, may have no Contact either and is at its From (section
+// 6.13 there).
+func targetOf(req *sip.Request) (sip.Uri, bool) {
+	from := req.From()
+	if len(req.GetHeaders("Contact")) > 0 || tagOf(from.Params) != "" || from.Address.Scheme != "sip" || from.Address.Host == "" {
+		return contactOf(req)
+	}
+	return from.Address, true
 }
 
 // answered takes the tag, the route set and the target from a 2xx to our

@@ -34,7 +34,7 @@ func (k *socket) request(req *sip.Request, tx *sipnet.ServerTx) {
 	case sip.INVITE:
 		t.invited(req, tx)
 	case sip.OPTIONS:
-		t.asked(tx)
+		t.asked(req, tx)
 	case sip.BYE, sip.INFO, sip.UPDATE, sip.PRACK:
 		respond(tx, tx.NewResponse(481, "", nil))
 	default:
@@ -59,7 +59,11 @@ func notAllowed(tx *sipnet.ServerTx) *sip.Response {
 
 // asked answers an OPTIONS outside of a dialog, by which PBXs see whether we
 // live (RFC 3261 section 11.2).
-func (t *Trunk) asked(tx *sipnet.ServerTx) {
+func (t *Trunk) asked(req *sip.Request, tx *sipnet.ServerTx) {
+	if no := checkRequest(req); no != nil {
+		t.srv.refuse(t, req, tx, no)
+		return
+	}
 	code := 200
 	if t.srv.isDraining() {
 		code = 503
@@ -109,7 +113,7 @@ func (t *Trunk) newIncoming(req *sip.Request, tx *sipnet.ServerTx) (*Call, *refu
 	if no := checkRequest(req); no != nil {
 		return nil, no
 	}
-	if _, ok := contactOf(req); !ok {
+	if _, ok := targetOf(req); !ok {
 		return nil, &refusal{code: 400, rule: "no Contact with a SIP URI"}
 	}
 	offer, no := offerIn(req)
@@ -191,7 +195,7 @@ func (s *Server) refuse(t *Trunk, req *sip.Request, tx *sipnet.ServerTx, no *ref
 	if t != nil {
 		r.Trunk = t.cfg.Name
 	}
-	s.log.Warn("call refused", "trunk", r.Trunk, "call_id", r.CallID, "remote_addr", r.Remote,
+	s.log.Warn("request refused", "trunk", r.Trunk, "call_id", r.CallID, "remote_addr", r.Remote,
 		"method", string(req.Method), "code", r.Code, "rule", r.Rule)
 	if s.OnRefused != nil && req.Method == sip.INVITE {
 		s.OnRefused(r)

@@ -53,6 +53,7 @@ type timing struct {
 	unregister  time.Duration // longest wait for the removal of a registration
 	glare       time.Duration // unit of the waits after a 491, RFC 3261 section 14.1
 	order       time.Duration // a message waits for the one before it; 0: the endpoint's default
+	message     time.Duration // from the first byte of a message to its last; 0: the endpoint's default
 }
 
 func (t timing) withDefaults() timing {
@@ -90,10 +91,8 @@ func (s *Server) ListenAndServe(ctx context.Context) error {
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
-	<-s.done()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
+	<-s.Done()
+	return s.Err()
 }
 
 // Start opens the local ports of all trunks and returns: registration and
@@ -102,6 +101,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
+	s.resolveFirst(ctx)
 	if err := s.open(); err != nil {
 		if s.ctx.Err() != nil {
 			err = ErrServerClosed
@@ -109,7 +109,6 @@ func (s *Server) Start(ctx context.Context) error {
 		s.Close()
 		return err
 	}
-	s.resolveFirst(ctx)
 	for _, t := range s.list {
 		s.spawn(t.resolveOften)
 		if t.registrar != nil && !s.spawn(t.registrar.run) {
@@ -195,20 +194,22 @@ func (s *Server) open() error {
 // makeSockets gives each local address and port its socket. The kernel gives
 // each trunk with port 0 one of its own.
 func (s *Server) makeSockets() error {
+	var sockets []*socket
 	for _, t := range s.list {
-		i := slices.IndexFunc(s.sockets, func(k *socket) bool { return t.listen.Port() != 0 && k.listen == t.listen })
+		i := slices.IndexFunc(sockets, func(k *socket) bool { return t.listen.Port() != 0 && k.listen == t.listen })
 		if i < 0 {
-			i = len(s.sockets)
-			s.sockets = append(s.sockets, newSocket(s, t.listen))
+			i = len(sockets)
+			sockets = append(sockets, newSocket(s, t.listen))
 		}
-		t.sock = s.sockets[i]
+		t.sock = sockets[i]
 		t.sock.trunks = append(t.sock.trunks, t)
 	}
-	for _, k := range s.sockets {
+	for _, k := range sockets {
 		if err := k.prepare(); err != nil {
 			return err
 		}
 	}
+	s.sockets = sockets // all of them or none: Close closes their endpoints
 	return nil
 }
 
@@ -257,7 +258,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return s.Close()
 }
 
-// drain ends registrations and calls in the order of Shutdown.
+// drain ends registrations and calls, side by side: a registrar that is gone
+// must not take the time in which callers hear of the end.
 func (s *Server) drain(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, t := range s.list {
@@ -265,7 +267,6 @@ func (s *Server) drain(ctx context.Context) {
 			wg.Go(func() { t.registrar.remove(ctx) })
 		}
 	}
-	wg.Wait()
 	for _, c := range s.Calls() {
 		wg.Go(func() { c.hangup(ctx, ending{code: 503, protocol: "SIP", cause: 503, text: "shutting down"}) })
 	}
@@ -323,10 +324,20 @@ func (s *Server) doneLocked() chan struct{} {
 	return s.doneCh
 }
 
-func (s *Server) done() <-chan struct{} {
+// Done is closed when the server has ended or is about to, by Shutdown, Close,
+// the end of Start's context, or because a socket failed: Err tells.
+func (s *Server) Done() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.doneLocked()
+}
+
+// Err tells why the server ended: [ErrServerClosed] if that was asked for. It
+// is nil while it runs.
+func (s *Server) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 // Trunk returns the trunk of that name, nil if there is none or before Start.

@@ -39,7 +39,7 @@ func (k *socket) prepare() error {
 	k.ep = &sipnet.Endpoint{
 		Listen: k.listen, Listener: k.srv.Listener, Logger: k.srv.log,
 		Admit: k.admit, OnRequest: k.request, OnResponse: k.response,
-		Limits: sipnet.Limits{OrderWait: k.srv.clock.order},
+		Limits: sipnet.Limits{OrderWait: k.srv.clock.order, MessageTime: k.srv.clock.message},
 	}
 	if k.srv.Listener != nil {
 		k.ep.TrunkOf = k.trunkOf

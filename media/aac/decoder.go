@@ -3,6 +3,7 @@ package aac
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrFrame tells that a frame is damaged.
@@ -90,10 +91,12 @@ func (d *decoder) append(pcm []float32) []float32 {
 		return append(pcm, d.channels[0].out[:]...)
 	}
 	left, right := &d.channels[0].out, &d.channels[1].out
+	pcm = slices.Grow(pcm, 2*frameSize)
+	both := pcm[len(pcm):][:2*frameSize]
 	for i := range left {
-		pcm = append(pcm, left[i], right[i])
+		both[2*i], both[2*i+1] = left[i], right[i]
 	}
-	return pcm
+	return pcm[:len(pcm)+2*frameSize]
 }
 
 // parse reads a raw_data_block (4.4.2.1) into the lines of all channels.

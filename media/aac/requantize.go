@@ -62,10 +62,8 @@ func (t *requantTables) scale(lines []float32, quant []int16, scale int16) {
 	quant = quant[:len(lines)]
 	for i, q := range quant {
 		v := t.power43[magnitude(q)&maxLine] * gain
-		if q < 0 {
-			v = -v
-		}
-		lines[i] = v
+		sign := uint32(uint16(q)) >> 15 << 31
+		lines[i] = math.Float32frombits(math.Float32bits(v) | sign)
 	}
 }
 

@@ -59,24 +59,33 @@ func (c *encoderChannel) chooseScales(l *layout, level float32) {
 // cheapestStep finds the best way to a scalefactor that is offset above the
 // lowest path of the band before.
 func cheapestStep(cost *[paths]float32, offset int) (float32, int8) {
+	// Offsets beyond the largest step lead to no code: they cost too much to
+	// be chosen, and quantize moves what is left of them.
+	at := max(0, min(len(scaleCost)-paths, offset+stepRoom))
+	steps := (*[paths]float32)(scaleCost[at:])
 	best, from := float32(unusable), 0
-	for j := range cost {
-		step := offset - j
-		if step < -maxStep || step > maxStep {
-			continue
-		}
-		if v := cost[j] + scaleCost[step+maxStep]; v < best {
+	for j, c := range cost {
+		if v := c + steps[paths-1-j]; v < best {
 			best, from = v, j
 		}
 	}
 	return best, int8(from)
 }
 
+// scaleCost is the size in bits of the code for a difference of scalefactors,
+// stepRoom+paths-1 being 0, with room on both sides for differences that have
+// no code.
 var scaleCost = makeScaleCost()
 
-func makeScaleCost() (t [2*maxStep + 1]float32) {
+// stepRoom is how far below 0 the differences of a whole set of paths go.
+const stepRoom = maxStep + paths
+
+func makeScaleCost() (t [2*stepRoom + 2*paths]float32) {
 	for i := range t {
-		t[i] = float32(scaleBook[i].length())
+		t[i] = unusable
+		if step := i - stepRoom - paths + 1; step >= -maxStep && step <= maxStep {
+			t[i] = float32(scaleBook[step+maxStep].length())
+		}
 	}
 	return t
 }

@@ -47,19 +47,25 @@ func readQuads(r *bitReader, q []int16, table *codeTable) {
 	for ; len(q) >= 4; q = q[4:] {
 		v := table.read(r)
 		signs := r.peek()
-		n := 0
+		n := uint(0)
 		for i := range q[:4] {
 			x := int16(v >> (4 * i) & 15)
-			if x != 0 {
-				s := int16(int32(signs<<n) >> 31)
-				x = (x ^ s) - s
-				n++
-			}
-			q[i] = x
+			q[i] = negateIf(x, signs<<n)
+			n += nonZero(x)
 		}
-		r.pos += n
+		r.pos += int(n)
 	}
 }
+
+// negateIf returns x, or -x if the first bit of signs is set. Like nonZero, it
+// has no branch, as none could be foretold.
+func negateIf(x int16, signs uint32) int16 {
+	s := int16(int32(signs) >> 31)
+	return (x ^ s) - s
+}
+
+// nonZero is 0 for 0, else 1.
+func nonZero(x int16) uint { return uint(uint16(x|-x) >> 15) }
 
 func readSignedPairs(r *bitReader, q []int16, table *codeTable) {
 	for ; len(q) >= 2; q = q[2:] {
@@ -78,22 +84,9 @@ func readPairs(r *bitReader, q []int16, table *codeTable) {
 func readSignedPair(r *bitReader, table *codeTable) (int16, int16) {
 	v := table.read(r)
 	a, b := int16(v&0xff), int16(v>>8)
-	if v == 0 {
-		return 0, 0
-	}
-	signs := r.peek()
-	if a != 0 {
-		s := int16(int32(signs) >> 31)
-		a = (a ^ s) - s
-		signs <<= 1
-		r.pos++
-	}
-	if b != 0 {
-		s := int16(int32(signs) >> 31)
-		b = (b ^ s) - s
-		r.pos++
-	}
-	return a, b
+	signs, n := r.peek(), nonZero(a)
+	r.pos += int(n + nonZero(b))
+	return negateIf(a, signs), negateIf(b, signs<<n)
 }
 
 func readEscapedPairs(r *bitReader, q []int16, table *codeTable) {

@@ -86,8 +86,6 @@ func writeEscape(w *bitWriter, v int) {
 
 // appendSign appends the sign bit of a value that is not zero to n bits v.
 func appendSign(v uint32, n uint, x int16) (uint32, uint) {
-	if x == 0 {
-		return v, n
-	}
-	return v<<1 | uint32(uint16(x)>>15), n + 1
+	more := nonZero(x)
+	return v<<more | uint32(uint16(x))>>15, n + more
 }

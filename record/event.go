@@ -11,7 +11,7 @@ type EventType int
 // The events of a file, in the order in which they come, and those of the
 // disk.
 const (
-	PartStarted   EventType = iota // a file was begun: see Path
+	PartStarted   EventType = iota // a file has its first media: see Path
 	PartFinished                   // a file is complete under its final name
 	CommandDone                    // the command ended well
 	CommandFailed                  // it did not: see Err

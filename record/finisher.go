@@ -158,6 +158,14 @@ func (f *Finisher) end(j *Job) error {
 	return err
 }
 
+// drop forgets a file of which there is nothing.
+func (f *Finisher) drop(j *Job) error {
+	if err := f.Start(); err != nil {
+		return err
+	}
+	return f.journal.remove(j)
+}
+
 // Pending returns the jobs that have not ended.
 func (f *Finisher) Pending() []Job {
 	f.mu.Lock()
@@ -330,7 +338,8 @@ func (f *Finisher) step(j Job) (next Job, e *Event, again bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			f.logError("job panicked", fmt.Errorf("%w: %v\n%s", ErrPanic, v, debug.Stack()))
-			failed := j.event(PartFinished)
+			failed := j.event(map[stage]EventType{stageSettle: PartFinished, stageCommand: CommandFailed,
+				stageUpload: UploadFailed, stageRemove: Removed}[j.Stage])
 			failed.Err = fmt.Errorf("%w: %v", ErrPanic, v)
 			next, e, again = j, &failed, false
 			next.Stage = stageDone

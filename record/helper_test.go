@@ -94,13 +94,14 @@ func record(t *testing.T, r *Recorder, l *events, o Options, frames []*media.Fra
 	}
 	parts := rec.Stats().Parts
 	var paths []string
-	for _, e := range l.wait(t, PartFinished, before+parts)[before:] {
+	list := l.wait(t, PartFinished, before+parts)[before:]
+	slices.SortFunc(list, func(a, b Event) int { return a.Part - b.Part })
+	for _, e := range list {
 		if e.Err != nil {
 			t.Errorf("%s: %v", e.Path, e.Err)
 		}
 		paths = append(paths, e.Path)
 	}
-	slices.Sort(paths)
 	return paths
 }
 

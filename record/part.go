@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -69,7 +70,6 @@ func (r *Recording) openPart(video, audio *media.Track, held []*media.Frame) err
 	r.part = &part{mux: mux, file: f, job: job, video: video, audio: audio,
 		base: base, end: base, lastVideo: base, lastAudio: base, flushedTo: base, flushed: now}
 	r.count(func(s *RecordingStats) { s.Path, s.Parts = path, r.number })
-	r.emit(Event{Type: PartStarted, Path: path, Part: r.number, Start: start})
 	return nil
 }
 
@@ -167,6 +167,9 @@ func (r *Recording) writeOut(end bool) error {
 		p.failed = true
 		return diskError(errors.Join(err, p.file.Truncate(p.size)))
 	}
+	if p.size == 0 {
+		r.emit(p.job.event(PartStarted))
+	}
 	p.size += int64(len(b))
 	r.count(func(s *RecordingStats) { s.Bytes += int64(len(b)) })
 	return nil
@@ -198,6 +201,15 @@ func (r *Recording) endPart(reason error) {
 	r.part = nil
 	r.count(func(s *RecordingStats) { s.Path = "" })
 	j := p.job
+	if p.size == 0 { // the disk took nothing of it
+		r.number--
+		r.count(func(s *RecordingStats) { s.Parts = r.number })
+		if err := errors.Join(os.Remove(j.Path), r.recorder.finisher.drop(j)); err != nil {
+			r.recorder.logError("empty file cannot be removed", err)
+		}
+		r.pause(cmpOr(reason, ErrNoMedia))
+		return
+	}
 	j.Duration, j.Bytes = p.end-p.base, p.size
 	j.End = j.Start.Add(j.Duration)
 	if err := r.recorder.finisher.end(j); err != nil {

@@ -17,6 +17,9 @@ const (
 	// lossMemory is how long the play-out waits for repetitions after the
 	// last loss.
 	lossMemory = 10 * time.Second
+	// failMemory is how long it waits for one repetition more after too few
+	// were waited for.
+	failMemory = 30 * time.Second
 	// repairTime is what it takes beyond a round trip to have a packet again.
 	repairTime = askAfter + 20*time.Millisecond
 	// minReorder is how long a missing packet is waited for at least.
@@ -41,6 +44,8 @@ type inLine struct {
 	moved    time.Duration // another SSRC is followed at once until then
 	window   *window       // of all its streams, one after the other
 	lastLoss time.Duration
+	repeats  int           // how often more than once a packet may be asked again before it is given up
+	failed   time.Duration // when that was too few, last
 	asks     []uint16
 	give     func(inPacket) // deliver, made once
 
@@ -205,17 +210,34 @@ func (l *inLine) arrive(p inPacket, f *sdp.Format) {
 	s.time(p.ts, p.arrival)
 	s.track.Arrive(p.ts, p.arrival)
 	if l.lastLoss > 0 && p.arrival-l.lastLoss > lossMemory {
-		l.lastLoss = 0
+		l.lastLoss, l.repeats = 0, 0
 		s.track.Reserve(0)
 	}
 }
+
+// repairs tells whether lost packets of the line are asked again.
+func (l *inLine) repairs() bool { return l.kind == sdp.Video && l.r.nack(l.index) }
 
 // lost notes that a packet is missing: if it is asked again, the play-out
 // waits long enough for it from here on.
 func (l *inLine) lost(now time.Duration) {
 	l.lastLoss = now
-	if l.kind == sdp.Video && l.r.nack(l.index) {
-		l.stream.track.Reserve(l.r.roundTrip() + repairTime)
+	if !l.repairs() {
+		return
+	}
+	if l.repeats > 0 && now-l.failed > failMemory {
+		l.repeats, l.failed = l.repeats-1, now
+	}
+	rtt := l.r.roundTrip()
+	l.stream.track.Reserve(min(rtt+repairTime+time.Duration(l.repeats)*askPause(rtt), l.r.clock.Longest()))
+}
+
+// unrepaired notes that a gap is given up though it was asked for: requests
+// and repetitions are lost too, and those that follow get another chance.
+func (l *inLine) unrepaired(now time.Duration) {
+	if l.repairs() && !l.stream.fresh {
+		l.repeats, l.failed = min(l.repeats+1, askTries-1), now
+		l.lost(now)
 	}
 }
 
@@ -334,6 +356,7 @@ func (l *inLine) expire(now time.Duration) {
 		if !ok || at > now {
 			break
 		}
+		l.unrepaired(now)
 		l.stream.giveUp(l.stream.highest, l.give)
 		l.r.clock.Playout(now)
 	}

@@ -259,13 +259,16 @@ func (s *stream) giveUp(upTo uint64, deliver func(inPacket)) {
 	s.next = upTo
 }
 
+// askPause is the time from one request for a packet to the next.
+func askPause(rtt time.Duration) time.Duration { return max(askGap, rtt+rtt/4) }
+
 // missing appends the numbers to be asked again now.
 func (s *stream) missing(list []uint16, now, rtt time.Duration) []uint16 {
 	if s.askAt == 0 || now < s.askAt {
 		return list
 	}
 	s.askAt = 0
-	gap := max(askGap, rtt+rtt/4)
+	gap := askPause(rtt)
 	for i := max(s.next, s.base); i < s.highest; i++ {
 		w := &s.window.slots[i%windowSize]
 		if s.came[i%windowSize/64]&(1<<(i%64)) != 0 || w.tries >= askTries {

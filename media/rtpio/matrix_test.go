@@ -1,0 +1,128 @@
+package rtpio
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/trunkcast/trunkcast/internal/timeline"
+)
+
+// matrix is every weather.
+func matrix() (all []weather) {
+	for _, loss := range []float64{0, 0.01, 0.05, 0.1} {
+		for _, bursts := range []bool{false, true} {
+			for _, nack := range []bool{true, false} {
+				if loss == 0 && (bursts || !nack) {
+					continue
+				}
+				for _, jitter := range []time.Duration{0, 30 * ms, 100 * ms} {
+					for _, mess := range []bool{false, true} {
+						for _, rate := range []int{0, 1_500_000} {
+							for _, ppm := range []int64{0, 200, -200} {
+								for r := reportsRight; r <= reportsWrong; r++ {
+									all = append(all, weather{loss, bursts, jitter, mess, rate, ppm, r, nack})
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+// TestMatrix has a caller in every weather, in a time that runs faster than
+// ours: all of it in the long run, else a sample.
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	all := matrix()
+	for i := 0; i < len(all); i += matrixStep {
+		w := all[i]
+		t.Run(w.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { w.check(t, 40*time.Second, uint64(i)) })
+		})
+	}
+}
+
+// check runs a weather for d and holds it to its goals.
+func (w weather) check(t *testing.T, d time.Duration, seed uint64) {
+	const settle = 20 * time.Second
+	o := w.live(t, d, settle, seed)
+	s := &o.seen
+	now := time.Since(o.start)
+	sound, picture := o.r.line(0).stats(now), o.r.line(1).stats(now)
+	median, p95 := percentile(s.offsets, 50), percentile(s.offsets, 95)
+	target := percentile(s.targets, 50)
+	frozen := float64(picture.Frozen) / float64(d)
+	t.Logf("|A-V| median %v p95 %v; frozen %.3f in %d freezes; delay sound %v picture %v, target %v; concealed %v; lost %d of %d",
+		median, p95, frozen, picture.Freezes, percentile(s.delays[0], 50), percentile(s.delays[1], 50), target,
+		sound.Concealed, picture.Lost, picture.Packets)
+	if s.broken > 0 {
+		t.Errorf("%d pictures without the one before", s.broken)
+	}
+	if came := int(sound.Packets - sound.Duplicate); s.count[0] < came*98/100-20 {
+		t.Errorf("%d pieces of sound came, %d were given", came, s.count[0])
+	}
+	// Without reports that can be believed the camera's own latency stays.
+	apart := time.Duration(0)
+	if w.reports == reportsMissing || w.reports == reportsWrong {
+		apart = cameraLatency
+	}
+	if median > apart+40*ms || p95 > apart+60*ms {
+		t.Errorf("sound and picture are %v apart, 95 %% up to %v", median, p95)
+	}
+	if apart > timeline.MaxBias {
+		t.Fatal("the test is beyond the stated bound")
+	}
+	if frozen > w.mayFreeze() {
+		t.Errorf("the picture stands %.3f of the time", frozen)
+	}
+	// The sound waits for the camera. In jitter even the fastest packets wait.
+	if target > o.r.clock.Longest()+cameraLatency+10*ms+w.jitter/2 {
+		t.Errorf("the jitter buffer is %v long", target)
+	}
+	for line, list := range s.extra {
+		late := 30 * ms
+		if line == 1 {
+			late += max(median-apart, 0) // what it is behind the sound
+		}
+		if got := percentile(list, 50); got > late {
+			t.Errorf("line %d: %v from sending to giving beyond the jitter buffer", line, got)
+		}
+	}
+}
+
+// mayFreeze is the share of the time for which the picture may stand: it is
+// repaired where lost packets are sent again, else it waits a second and more
+// for the next key frame.
+func (w weather) mayFreeze() float64 {
+	switch {
+	case w.loss == 0:
+		return 0.02
+	case !w.nack:
+		return 1
+	case w.loss <= 0.01:
+		return 0.08
+	case w.loss <= 0.05:
+		return 0.25
+	case w.rate == 0:
+		return 0.4
+	}
+	return 0.7 // repetitions do not fit through either
+}
+
+// TestRepetitionsAreLost: requests and repetitions fare no better than the
+// packets; the play-out soon waits for more than one.
+func TestRepetitionsAreLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const d = time.Minute
+		o := weather{loss: 0.05, nack: true}.live(t, d, d, 1)
+		st := o.r.line(1).stats(time.Since(o.start))
+		if st.Frozen > d/20 || st.Delay < 150*ms || st.Delay > o.r.clock.Longest() {
+			t.Errorf("frozen for %v, delay %v", st.Frozen, st.Delay)
+		}
+	})
+}

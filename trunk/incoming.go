@@ -241,7 +241,7 @@ func (c *Call) Answer(ctx context.Context, n Negotiator) error {
 	acked := a.acked
 	c.mu.Unlock()
 	if !acked {
-		return ctx.Err()
+		return c.errOr(ctx.Err())
 	}
 	// It was answered, however soon the BYE came behind the ACK.
 	<-a.settled

@@ -19,6 +19,8 @@ const maxGlares = 5
 // leaves the session as it was. It waits its turn while another exchange is
 // under way. When ctx ends the re-INVITE is cancelled.
 func (c *Call) Renegotiate(ctx context.Context) error {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	for try := 1; ; try++ {
 		if err := c.takeTurn(ctx); err != nil {
 			return err
@@ -37,7 +39,7 @@ func (c *Call) Renegotiate(ctx context.Context) error {
 		select {
 		case err = <-result:
 		case <-ctx.Done():
-			return ctx.Err() // the goroutine cancels, and holds the turn until that is done
+			return c.errOr(ctx.Err()) // the goroutine cancels, and holds the turn until that is done
 		}
 		var status *StatusError
 		if !errors.As(err, &status) || status.Code != 491 || try == maxGlares {
@@ -47,6 +49,13 @@ func (c *Call) Renegotiate(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// bound makes a context that ends with the call, too.
+func (c *Call) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(c.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // glareWait is how long to wait after a 491 (RFC 3261 section 14.1): the owner

@@ -133,7 +133,9 @@ func (c *Call) Do(ctx context.Context, req *sip.Request) (*sip.Response, error) 
 		return nil, c.stateLocked()
 	}
 	c.mu.Unlock()
-	return c.transact(ctx, func() *sip.Request {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	res, err := c.transact(ctx, func() *sip.Request {
 		full := c.newRequest(req.Method)
 		for _, h := range req.Headers() {
 			if !filledIn(h.Name()) {
@@ -145,6 +147,10 @@ func (c *Call) Do(ctx context.Context, req *sip.Request) (*sip.Response, error) 
 		}
 		return full
 	})
+	if err != nil && ctx.Err() != nil {
+		err = c.errOr(err)
+	}
+	return res, err
 }
 
 // filledIn names the headers that are ours to set.

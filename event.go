@@ -20,12 +20,14 @@ const (
 	OutputEnded                   // a target takes no more: see Output, Err
 	Digit                         // a DTMF digit of the caller
 	MediaStarted                  // the first packet of a kind of media: see Kind
+	Hold                          // the caller wants nothing from us now; its media time-out rests
+	Resume                        // it wants something again
 	CallEnded                     // see Err, and Session.Stats for the figures
 )
 
 func (t EventType) String() string {
 	names := [...]string{"call_started", "call_refused", "call_answered", "output_state", "output_ended",
-		"digit", "media_started", "call_ended"}
+		"digit", "media_started", "hold", "resume", "call_ended"}
 	if t >= 0 && int(t) < len(names) {
 		return names[t]
 	}

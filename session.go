@@ -26,6 +26,7 @@ type Session struct {
 	done   chan struct{}
 
 	watchers sync.WaitGroup // of the outputs
+	holding  holding
 
 	mu        sync.Mutex
 	ended     bool // no more outputs
@@ -120,6 +121,7 @@ func (s *Session) run(ctx context.Context) {
 	}
 	s.log.Info("call answered", "stream", s.stream.Name)
 	s.tell(Event{Type: CallAnswered})
+	s.beginHolding()
 	for _, t := range s.plan.Targets {
 		if _, err := s.AddOutput(t); err != nil {
 			s.log.Error("target not opened", "output", t.name(), "error", err)
@@ -142,7 +144,7 @@ func (s *Session) answer(ctx context.Context) error {
 	if err := s.call.Ring(180, ""); err != nil {
 		return err
 	}
-	return s.call.Answer(ctx, negotiator{s.media, s.stream})
+	return s.call.Answer(ctx, negotiator{s.media, s})
 }
 
 // contain is deferred around run: a panic of code that was given to the Bridge
@@ -206,32 +208,35 @@ func (s *Session) digit(r rune, d time.Duration) {
 	s.tell(Event{Type: Digit, Digit: r, Duration: d})
 }
 
-// negotiator tells the stream whether pictures are agreed to, and gives errors
-// that are our own fault a status of their own: 488 would blame the caller's
-// offer.
+// negotiator tells the stream whether pictures are agreed to, and the program of
+// hold. It gives errors that are our own fault a status of their own: 488 would
+// blame the caller's offer.
 type negotiator struct {
 	*rtpio.Session
-	stream *media.Stream
+	of *Session
 }
 
 func (n negotiator) Answer(ctx context.Context, offer []byte) ([]byte, error) {
 	body, err := n.Session.Answer(ctx, offer)
-	n.expect()
+	n.changed()
 	return body, ownFault(err)
 }
 
 func (n negotiator) Accept(ctx context.Context, answer []byte) error {
 	err := n.Session.Accept(ctx, answer)
-	n.expect()
+	n.changed()
 	return err
 }
 
 func (n negotiator) Rollback() {
 	n.Session.Rollback()
-	n.expect()
+	n.changed()
 }
 
-func (n negotiator) expect() { n.stream.ExpectVideo(n.Session.Agreed().Line(sdp.Video) != nil) }
+func (n negotiator) changed() {
+	n.of.stream.ExpectVideo(n.Session.Agreed().Line(sdp.Video) != nil)
+	n.of.noteHold()
+}
 
 func (n negotiator) Offer(ctx context.Context) ([]byte, error) {
 	body, err := n.Session.Offer(ctx)

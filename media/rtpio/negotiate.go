@@ -447,6 +447,7 @@ func (s *Session) apply(a *sdp.Agreed, configs []*lineConfig, refresh bool) {
 		s.receiver.SetFormats(i, l.kind, c.recv, now)
 	}
 	s.agreed.Store(a)
+	s.twoWay = s.twoWay || a != nil && !s.Held()
 	s.lastIn = now
 	s.rouse(now)
 }

@@ -259,7 +259,9 @@ func (s *Session) checkTimeout(now time.Time) {
 			expected = expected || c != nil && c.recv != nil
 		}
 	}
-	if !expected || s.agreed.Load() == nil {
+	// A caller on hold may or may not send music; one that never wanted
+	// anything from us, a camera say, is to send.
+	if !expected || s.agreed.Load() == nil || s.twoWay && s.Held() {
 		s.lastIn = now
 	}
 	silent := now.Sub(s.lastIn)

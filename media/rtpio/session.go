@@ -129,6 +129,7 @@ type state struct {
 	clock    sendClock
 	lastIn   time.Time // last valid packet, or when the caller last had to send nothing
 	limit    int       // MaxVideoBitRate
+	twoWay   bool      // the caller has wanted something from us
 	digits   []digit   // to be told by the play-out goroutine
 	opened   []*line   // lines with open sockets, those of lines among them
 	asking   bool      // an INFO is under way

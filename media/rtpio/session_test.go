@@ -458,6 +458,45 @@ func TestHoldAndTimeout(t *testing.T) {
 	}
 }
 
+// A caller that has us on hold need not send; one that never wanted anything
+// from us has to.
+func TestTimeoutOfOneWayCaller(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		first string // direction in the first offer
+		held  bool
+	}{{"hold", "sendrecv", true}, {"camera", "sendonly", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPhone(t, 1)
+			s := &Session{MediaTimeout: 300 * time.Millisecond}
+			p.call(s, audioLine, "a="+tt.first)
+			hold := strings.Replace(string(p.offer(audioLine, "a=sendonly")), "o=- 1 1", "o=- 1 2", 1)
+			if _, err := s.Answer(t.Context(), []byte(hold)); err != nil {
+				t.Fatal(err)
+			}
+			if !s.Held() {
+				t.Error("not held")
+			}
+			wait := 5 * time.Second
+			if tt.held {
+				wait = 700 * time.Millisecond
+			}
+			select {
+			case <-s.Done():
+				if tt.held {
+					t.Error("timed out during hold")
+				}
+			case <-time.After(wait):
+				if !tt.held {
+					t.Error("no time-out")
+				}
+			}
+		})
+	}
+}
+
 func TestOfferAcceptRollback(t *testing.T) {
 	t.Parallel()
 	a, b := &Session{Ports: testPorts}, &Session{Ports: testPorts}

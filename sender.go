@@ -13,11 +13,15 @@ import (
 // call.
 type sender struct {
 	session *Session
-	once    sync.Once
-	base    time.Duration
-}
+	// started is closed at the first frame, or the first picture if there are
+	// to be pictures; nil tells nobody.
+	started  chan struct{}
+	pictures bool
 
-func (s *Session) sender() *sender { return &sender{session: s} }
+	once  sync.Once
+	first sync.Once
+	base  time.Duration
+}
 
 // WriteFrame gives a frame to the media session, with its times moved.
 func (w *sender) WriteFrame(ctx context.Context, f *media.Frame) error {
@@ -25,5 +29,9 @@ func (w *sender) WriteFrame(ctx context.Context, f *media.Frame) error {
 	moved := *f // a frame is immutable
 	moved.DTS += w.base
 	moved.PTS += w.base
-	return w.session.media.WriteFrame(ctx, &moved)
+	err := w.session.media.WriteFrame(ctx, &moved)
+	if err == nil && w.started != nil && (f.Track.Codec.Video() || !w.pictures) {
+		w.first.Do(func() { close(w.started) })
+	}
+	return err
 }

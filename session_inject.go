@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -75,7 +76,8 @@ type Injection struct {
 	stop    sync.Once
 
 	mu       sync.Mutex
-	injector *inject.Injector // nil before it plays
+	source   media.Source     // nil before it plays
+	injector *inject.Injector // the same
 	err      error
 }
 
@@ -95,7 +97,7 @@ func (s *Session) Inject(ctx context.Context, url string, o InjectOptions) (*Inj
 	}
 	ctx, cancel := i.bound(ctx)
 	defer cancel()
-	source, err := s.bridge.openFor(ctx, url, s)
+	source, err := i.open(ctx, url)
 	if err != nil {
 		i.finish(err)
 		return nil, i.Err()
@@ -113,6 +115,16 @@ func (s *Session) InjectSource(ctx context.Context, source media.Source, o Injec
 	ctx, cancel := i.bound(ctx)
 	defer cancel()
 	return i.begin(ctx, source)
+}
+
+// open opens the source; a panic of an opener of the user's is its error.
+func (i *Injection) open(ctx context.Context, url string) (source media.Source, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = i.session.bridge.panicked("Sources", v)
+		}
+	}()
+	return i.session.bridge.openFor(ctx, url, i.session)
 }
 
 // Injection is what is being played into the call, nil if nothing is.
@@ -153,8 +165,18 @@ func (i *Injection) bound(ctx context.Context) (context.Context, context.CancelF
 	return ctx, cancel
 }
 
-// begin plays the source, or closes it.
-func (i *Injection) begin(ctx context.Context, source media.Source) (*Injection, error) {
+// begin plays the source, or closes it. A panic of a source is its error.
+func (i *Injection) begin(ctx context.Context, source media.Source) (_ *Injection, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = i.session.bridge.panicked("source", v)
+			i.finish(err)
+		}
+	}()
+	return i.play(ctx, source)
+}
+
+func (i *Injection) play(ctx context.Context, source media.Source) (*Injection, error) {
 	source, err := i.prepare(ctx, source)
 	if err == nil {
 		err = i.openDirection(ctx, source)
@@ -237,29 +259,29 @@ func (i *Injection) openDirection(ctx context.Context, source media.Source) erro
 	if len(s.media.SendTracks()) == 0 {
 		return fmt.Errorf("%w: the answer to the re-INVITE does not let us send", ErrNotReceiving)
 	}
-	return i.checkSource(source.Tracks())
+	if err := i.checkSource(source.Tracks()); err != nil {
+		return err
+	}
+	return i.checkSlices(ctx, source)
 }
 
 // newInjector makes the player. started is closed at the first frame.
 func (i *Injection) newInjector(source media.Source, started chan struct{}) *inject.Injector {
 	s := i.session
 	injector := &inject.Injector{
-		Source: source, Sink: s.sender(), Codecs: s.bridge.Codecs, Encoder: i.options.Encoder,
+		Source: source, Codecs: s.bridge.Codecs, Encoder: i.options.Encoder,
 		NoAudio: i.options.NoAudio, NoVideo: i.options.NoVideo, Live: i.live(source), Loop: i.options.AtEnd == EndLoop,
-		Logger: s.log,
+		OnEvent: i.options.OnEvent, Logger: s.log,
 	}
 	injector.Audio = s.sendAudio()
 	injector.NoAudio = injector.NoAudio || injector.Audio == nil
 	injector.NoVideo = injector.NoVideo || s.media.SendFormat(sdp.Video) == nil
-	injector.OnEvent = func(e inject.Event) {
-		if e.Type == inject.Started {
-			close(started)
-		}
-		if i.options.OnEvent != nil {
-			i.options.OnEvent(e)
-		}
-	}
+	injector.Sink = &sender{session: s, started: started, pictures: !injector.NoVideo && hasVideo(source.Tracks())}
 	return injector
+}
+
+func hasVideo(tracks []*media.Track) bool {
+	return slices.ContainsFunc(tracks, func(t *media.Track) bool { return t.Codec.Video() })
 }
 
 // sendAudio are the codecs of sound to send, nil if none may be sent.
@@ -284,7 +306,7 @@ func (i *Injection) start(injector *inject.Injector) error {
 	if err := injector.Start(context.Background()); err != nil {
 		return err
 	}
-	i.injector = injector
+	i.source, i.injector = injector.Source, injector
 	i.session.log.Info("injection begins", "source", i.name)
 	go func() {
 		<-injector.Done()
@@ -349,6 +371,12 @@ func (i *Injection) Name() string { return i.name }
 func (i *Injection) Stop() {
 	i.stop.Do(func() { close(i.ended) })
 	i.do((*inject.Injector).Stop)
+	i.mu.Lock()
+	source := i.source
+	i.mu.Unlock()
+	if source != nil {
+		_ = source.Close() // ends a read that hangs
+	}
 }
 
 // Close ends the injection and returns when the last frame was sent and the

@@ -1,12 +1,16 @@
 package trunkcast
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 
 	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/media/rtpio"
 	"github.com/trunkcast/trunkcast/media/sdp"
 )
 
@@ -68,6 +72,45 @@ func (i *Injection) checkSource(tracks []*media.Track) error {
 	}
 	return nil
 }
+
+// slicesLooked is how many pictures of a file are looked at before it is sent
+// to a caller who takes packetization-mode 0 only; those behind them end the
+// injection with the error of rtpio.
+const slicesLooked = 50
+
+// checkSlices refuses a file whose pictures do not fit the packets of mode 0,
+// in which a NAL unit must not be cut (RFC 6184 section 6.2).
+func (i *Injection) checkSlices(ctx context.Context, source media.Source) error {
+	file, ok := source.(seeker)
+	f := i.session.media.SendFormat(sdp.Video)
+	if !ok || f == nil || f.H264 == nil || f.H264.PacketizationMode != 0 || i.options.NoVideo || !hasVideo(source.Tracks()) {
+		return nil
+	}
+	for n := 0; n < slicesLooked; {
+		frame, err := source.ReadFrame(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if !frame.Track.Codec.Video() {
+			continue
+		}
+		n++
+		for _, nal := range frame.Data {
+			if len(nal) > maxNAL {
+				return &rtpio.NALTooLargeError{Size: len(nal), Limit: maxNAL}
+			}
+		}
+	}
+	_, err := file.Seek(i.options.Start)
+	return err
+}
+
+// maxNAL is the largest payload of a packet by the default of
+// rtpio.Session.MTU: what is a little less may fail yet where it is encrypted.
+const maxNAL = 1220
 
 func formatOf(m *sdp.PayloadMap, c media.Codec) *sdp.Format {
 	list := m.Formats()

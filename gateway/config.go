@@ -39,6 +39,12 @@ type Config struct {
 	// MediaFolder holds the files that are played into calls by vod:// and
 	// vod-live://. Default: media in the working directory.
 	MediaFolder string
+	// SourceHosts are names and addresses to which the URLs of what is played
+	// into calls may lead, beside public addresses and the hosts of the trunks'
+	// URLs. While HTTPListen is on loopback they may lead anywhere.
+	SourceHosts []string
+	// S3 is where s3:// and vod://s3/ are played from.
+	S3 S3Config
 	// PublishKey and PlayKey, if set, are asked by the embedded RTMP server as
 	// "key" in the query of the stream's name. Calls need none.
 	PublishKey, PlayKey trunk.Secret
@@ -57,6 +63,20 @@ type Config struct {
 	// "text" (default) or "json". They are for programs: Run uses
 	// Options.Logger.
 	LogLevel, LogFormat string
+}
+
+// S3Config tells how to get at Amazon S3, or what speaks its protocol.
+type S3Config struct {
+	// Endpoint is a URL, or host and port. Default https://s3.amazonaws.com.
+	Endpoint string
+	// Region is asked for if it is empty.
+	Region string
+	// AccessKey and SecretKey. Default: those of the environment, the AWS
+	// credentials file or the machine's role.
+	AccessKey string
+	SecretKey trunk.Secret
+	// PathStyle puts the bucket into the path rather than the host name.
+	PathStyle bool
 }
 
 const defaultShutdownTimeout = 4 * time.Second
@@ -81,6 +101,12 @@ func LoadConfig(name string) (Config, error) {
 		"rtmpListen":      yamlfile.Parsed(&c.RTMPListen, parseListenOrOff),
 		"httpListen":      yamlfile.Parsed(&c.HTTPListen, parseListenOrOff),
 		"mediaFolder":     yamlfile.String(&c.MediaFolder),
+		"sourceHosts":     yamlfile.Strings(&c.SourceHosts),
+		"s3Endpoint":      yamlfile.String(&c.S3.Endpoint),
+		"s3Region":        yamlfile.String(&c.S3.Region),
+		"s3AccessKey":     yamlfile.String(&c.S3.AccessKey),
+		"s3SecretKey":     yamlfile.String(&c.S3.SecretKey),
+		"s3PathStyle":     yamlfile.Bool(&c.S3.PathStyle),
 		"rtmpPublishKey":  yamlfile.String(&c.PublishKey),
 		"rtmpPlayKey":     yamlfile.String(&c.PlayKey),
 		"rtmpCert":        yamlfile.String(&c.RTMPCert),

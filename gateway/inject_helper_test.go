@@ -7,9 +7,11 @@ import (
 	"hash/maphash"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/trunkcast/trunkcast"
 	"github.com/trunkcast/trunkcast/gateway"
 	"github.com/trunkcast/trunkcast/inject"
+	"github.com/trunkcast/trunkcast/internal/democlip"
 	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/media/rtpio"
 	"github.com/trunkcast/trunkcast/media/sdp"
@@ -208,7 +211,9 @@ func indexClip(t testing.TB, file string) *clipIndex {
 	}
 }
 
-func (c *clipIndex) hash(f *media.Frame) uint64 { return maphash.Bytes(c.seed, f.Data[len(f.Data)-1]) }
+func (c *clipIndex) hash(f *media.Frame) uint64 {
+	return maphash.Bytes(c.seed, bytes.Join(f.Data, nil))
+}
 
 // positions are where in the clip those pictures are from that are of it. Of
 // two that look the same it is the one nearer to the one before.
@@ -223,4 +228,42 @@ func (c *clipIndex) positions(list []received) (all []time.Duration) {
 		all = append(all, last)
 	}
 	return all
+}
+
+// publishClip publishes the clip on the embedded server and returns its name.
+func publishClip(t testing.TB, g *running) string {
+	t.Helper()
+	const name = "published"
+	sink, err := g.RTMP.Publish("live/"+name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	player := &inject.Injector{Source: democlip.Open(), Sink: sink}
+	if err := player.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = player.Close()
+		_ = sink.Close()
+	})
+	return name
+}
+
+// objectServer holds the clip as an object: a server that gives it to signed
+// requests only.
+func objectServer(t testing.TB) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Query().Get("X-Amz-Credential"), "key/") || r.URL.Query().Get("X-Amz-Signature") == "" {
+			http.Error(w, "not signed", http.StatusForbidden)
+			return
+		}
+		if r.URL.Path != "/bucket/clip.mp4" {
+			http.NotFound(w, r)
+			return
+		}
+		http.ServeFile(w, r, demoClip)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
 }

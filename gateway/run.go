@@ -50,13 +50,14 @@ type Gateway struct {
 	// HTTPAddr is where the REST interface listens, nil if it is off.
 	HTTPAddr net.Addr
 
-	cfg    Config
-	trunks []trunk.Config
-	opts   Options
-	log    *slog.Logger
-	http   *http.Server
-	fail   chan error // what ended a server by itself
-	wg     sync.WaitGroup
+	cfg     Config
+	trunks  []trunk.Config
+	opts    Options
+	log     *slog.Logger
+	http    *http.Server
+	closers []func()   // of what waits for nothing any more
+	fail    chan error // what ended a server by itself
+	wg      sync.WaitGroup
 }
 
 // Codecs are all audio codecs that this module has.
@@ -202,6 +203,9 @@ func (g *Gateway) shutdown(ctx context.Context) error {
 	}
 	if g.RTMP != nil {
 		errs = append(errs, g.RTMP.Close())
+	}
+	for _, closeIdle := range g.closers {
+		closeIdle()
 	}
 	g.wg.Wait()
 	if err := errors.Join(errs...); err != nil {

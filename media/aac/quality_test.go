@@ -13,8 +13,9 @@ import (
 	"github.com/trunkcast/trunkcast/media"
 )
 
-// voices of espeak-ng, other ones than the settings were found with.
-var voices = []string{"en-us+f2", "en-gb+m7", "de+m3", "fr+f4"}
+// voices of espeak-ng. The settings of the encoder were found with other ones;
+// whoever changes settings by these should choose new ones afterwards.
+var voices = []string{"es+m5", "it+f1", "pl+m2", "en-us+m4"}
 
 const spoken = "The quick brown fox jumps over the lazy dog, while seven wizards exchange six boxing jugs. " +
 	"Please hold the line; you are number three in the queue. Pack my box with five dozen liquor jugs."
@@ -122,6 +123,7 @@ func materials(t *testing.T, rate, channels int) (all []material) {
 	for _, file := range files {
 		all = append(all, material{strings.TrimSuffix(filepath.Base(file), ".wav"), load(t, file, rate, channels, false)})
 	}
+	// These served to find settings, too.
 	for _, name := range []string{"music", "clicks", "dtmf", "noise", "clipped"} {
 		all = append(all, material{name, render(name, rate, channels, 200)})
 	}

@@ -19,9 +19,10 @@ func TestPeerLinphone(t *testing.T) {
 	l := peertest.StartLinphone(t, peertest.LinphoneOptions{Audio: clip.Audio})
 	l.Dial(fmt.Sprintf("sip:100@%s", g.addr("pbx")))
 	n.WaitStream("rtmp_100", 20*time.Second)
-	m := peertest.Watch(t, n.RTMPURL+"/live/rtmp_100", 8*time.Second)
+	// ffmpeg would look at one picture a second for long before it plays.
+	m := peertest.MeasureFile(t, peertest.Rtmpdump(t, n.RTMPURL+"/live/rtmp_100", 8*time.Second))
 	t.Logf("measured: %v", m)
-	m.Check(t, peertest.Expect{MinBeeps: 3})
+	m.Check(t, peertest.Expect{MinBeeps: 3, AnyErrors: true}) // the last tag is cut
 	if m.Width < 320 || m.Height < 240 || m.Frames < 2 {
 		t.Errorf("video of %dx%d, %d frames", m.Width, m.Height, m.Frames)
 	}

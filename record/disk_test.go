@@ -160,6 +160,7 @@ func TestReserve(t *testing.T) {
 	write(until)
 	d.set(func() { d.space = 3000 })
 	writeTill(Resumed, 1)
+	writeTill(PartStarted, before+1)
 	if n := len(l.of(PartStarted)); n != before+1 || len(l.of(Paused)) != 1 || len(l.of(DiskLow)) != 1 {
 		t.Errorf("%d parts, %d pauses, %d warnings", n, len(l.of(Paused)), len(l.of(DiskLow)))
 	}

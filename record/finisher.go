@@ -49,6 +49,9 @@ type Finisher struct {
 	// GiveUp is the time after which an upload is not tried again. The file
 	// stays. Default 3 days.
 	GiveUp time.Duration
+	// CloseTimeout is how long Close waits for what it has ended, which with a
+	// disk that does not respond may be for ever. Default 5 s.
+	CloseTimeout time.Duration
 	// OnEvent gets what happens, from several goroutines. It must not block.
 	OnEvent func(Event)
 	// Logger gets it too. Nil discards.
@@ -63,6 +66,7 @@ const (
 	defaultUploadRetry    = 5 * time.Second
 	defaultMaxRetry       = 10 * time.Minute
 	defaultGiveUp         = 72 * time.Hour
+	defaultFinisherClose  = 5 * time.Second
 )
 
 type finisherState struct {
@@ -85,7 +89,7 @@ type finisherState struct {
 // happens with the first file.
 func (f *Finisher) Start() error {
 	f.setup.Do(func() {
-		if f.CommandTimeout < 0 || f.Workers < 0 || f.Retry < 0 || f.MaxRetry < 0 || f.GiveUp < 0 {
+		if f.CommandTimeout < 0 || f.Workers < 0 || f.Retry < 0 || f.MaxRetry < 0 || f.GiveUp < 0 || f.CloseTimeout < 0 {
 			f.setupErr = fmt.Errorf("%w: negative setting of a Finisher", ErrOptions)
 			return
 		}
@@ -210,8 +214,8 @@ func (f *Finisher) isClosed() bool {
 	return f.closed
 }
 
-// Close ends commands and uploads that run, and returns when they have ended.
-// The jobs that are left are ErrPending, as in Shutdown. It may be called more
+// Close ends commands and uploads that run, and returns when they have ended
+// or, with ErrStalled, after CloseTimeout. The jobs that are left are ErrPending, as in Shutdown. It may be called more
 // than once and from any goroutine but OnEvent's.
 func (f *Finisher) Close() error {
 	if f.Start() != nil {
@@ -222,16 +226,36 @@ func (f *Finisher) Close() error {
 	f.closed = true
 	f.mu.Unlock()
 	f.cancel()
-	f.workers.Wait()
-	if first {
+	ended := f.wait(cmpOr(f.CloseTimeout, defaultFinisherClose))
+	if first && ended {
 		f.journal.close()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if n := len(f.jobs); n > 0 {
+	switch n := len(f.jobs); {
+	case !ended:
+		return fmt.Errorf("%w: %w: %d", ErrStalled, ErrPending, n)
+	case n > 0:
 		return fmt.Errorf("%w: %d", ErrPending, n)
 	}
 	return nil
+}
+
+// wait waits for the workers, and tells whether they have ended.
+func (f *Finisher) wait(limit time.Duration) bool {
+	ended := make(chan struct{})
+	go func() {
+		f.workers.Wait()
+		close(ended)
+	}()
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-t.C:
+		return false
+	}
 }
 
 // work is the goroutine of a worker.
@@ -358,15 +382,12 @@ func (f *Finisher) step(j Job) (next Job, e *Event, again bool) {
 }
 
 func (f *Finisher) settleStep(j Job) (Job, *Event, bool) {
-	if j.Final == "" && j.Path != "" {
-		// The name is noted before anything stands under it.
+	if j.Final == "" { // the name is noted before the media stand under it
 		if err := claim(&j); err != nil {
 			j.Final = j.Path
-			j.LastError = err.Error()
+			f.logError("recording keeps its first name", err)
 		}
-		if err := f.journal.put(&j); err != nil {
-			f.logError("journal cannot be written", err)
-		}
+		return j, nil, false
 	}
 	err := settle(f.ctx, &j)
 	e := j.event(PartFinished)

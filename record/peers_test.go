@@ -254,30 +254,30 @@ func TestPeerDecode(t *testing.T) {
 
 // TestPeerResolution changes the picture size three times.
 func TestPeerResolution(t *testing.T) {
-	args := []string{"-c:v", "libx264", "-preset", "veryfast", "-bf", "0", "-c:a", "aac", "-ac", "1"}
-	var frames []*media.Frame
-	at := time.Duration(0)
-	for _, size := range []string{"640x360", "320x240", "1280x720", "640x360"} {
-		part := clipFrames(t, size, 2, args...)
-		frames = append(frames, later(part, at)...)
-		at += 2 * time.Second
-	}
-	slices.SortStableFunc(frames, func(a, b *media.Frame) int { return int(a.DTS - b.DTS) })
-	for form, set := range forms {
-		t.Run(form, func(t *testing.T) {
-			r := &record.Recorder{Folder: t.TempDir()}
-			set(r)
-			paths := write(t, r, frames)
-			if len(paths) != 1 {
-				t.Fatalf("files %v", paths)
-			}
-			pictures, _ := decode(t, paths[0])
-			if want := count(frames, true); pictures != want {
-				t.Errorf("ffmpeg: %d pictures, want %d", pictures, want)
-			}
-			if n, want := decodeVLC(t, paths[0]), count(frames, true); n < want-heldBack {
-				t.Errorf("VLC: %d pictures, want %d", n, want)
-			}
-		})
+	for _, codec := range []string{"H264 and AAC", "H265 and AAC"} {
+		var frames []*media.Frame
+		at := time.Duration(0)
+		for _, size := range []string{"640x360", "320x240", "1280x720", "640x360"} {
+			frames = append(frames, later(clipFrames(t, size, 2, encoders[codec]...), at)...)
+			at += 2 * time.Second
+		}
+		slices.SortStableFunc(frames, func(a, b *media.Frame) int { return int(a.DTS - b.DTS) })
+		for form, set := range forms {
+			t.Run(codec+" "+form, func(t *testing.T) {
+				r := &record.Recorder{Folder: t.TempDir()}
+				set(r)
+				paths := write(t, r, frames)
+				if len(paths) != 1 {
+					t.Fatalf("files %v", paths)
+				}
+				pictures, _ := decode(t, paths[0])
+				if want := count(frames, true); pictures != want {
+					t.Errorf("ffmpeg: %d pictures, want %d", pictures, want)
+				}
+				if n, want := decodeVLC(t, paths[0]), count(frames, true); n < want-heldBack {
+					t.Errorf("VLC: %d pictures, want %d", n, want)
+				}
+			})
+		}
 	}
 }

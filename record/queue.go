@@ -20,6 +20,7 @@ type queue struct {
 
 	mu     sync.Mutex
 	frames []*media.Frame
+	first  int // those before it were taken
 	bytes  int
 	ended  bool
 }
@@ -37,8 +38,13 @@ func (q *queue) push(f *media.Frame) (ok bool, err error) {
 	switch {
 	case q.ended:
 		return false, media.ErrClosed
-	case len(q.frames) > 0 && (q.bytes+size > maxQueued || len(q.frames) == maxFrames):
+	case q.bytes > 0 && (q.bytes+size > maxQueued || len(q.frames)-q.first == maxFrames):
 		return false, nil
+	}
+	if q.first > 0 && len(q.frames) == cap(q.frames) {
+		n := copy(q.frames, q.frames[q.first:])
+		clear(q.frames[n:])
+		q.first, q.frames = 0, q.frames[:n]
 	}
 	q.frames = append(q.frames, f)
 	q.bytes += size
@@ -58,13 +64,14 @@ func signal(c chan struct{}) {
 func (q *queue) pop() (f *media.Frame, ended bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.frames) == 0 {
-		q.frames = nil
+	if q.first == len(q.frames) {
 		return nil, q.ended
 	}
-	f = q.frames[0]
-	q.frames[0] = nil
-	q.frames = q.frames[1:]
+	f = q.frames[q.first]
+	q.frames[q.first] = nil
+	if q.first++; q.first == len(q.frames) { // the memory is used again
+		q.first, q.frames = 0, q.frames[:0]
+	}
 	q.bytes -= f.Size()
 	signal(q.room)
 	return f, false

@@ -51,7 +51,7 @@ func newRecording(r *Recorder, info Info, o Options) (*Recording, error) {
 	if err != nil {
 		return nil, err
 	}
-	rec := &Recording{recorder: r, info: info, template: t, rotation: r.Rotation, format: r.Format,
+	rec := &Recording{recorder: r, info: info.bounded(), template: t, rotation: r.Rotation, format: r.Format,
 		needKey: o.NeedKeyFrame, done: make(chan struct{})}
 	if o.Rotation != nil {
 		rec.rotation = *o.Rotation

@@ -131,7 +131,7 @@ func audioConfig(t *media.Track) (*mpeg4audio.AudioSpecificConfig, error) {
 // configRecord returns the configuration record of a video track.
 func configRecord(t *media.Track) ([]byte, error) {
 	for _, n := range t.Config {
-		if len(n) > 0xffff {
+		if len(n) == 0 || len(n) > 0xffff {
 			return nil, errNoParameterSets
 		}
 	}

@@ -41,6 +41,17 @@ type Info struct {
 	Login string `json:"login,omitempty"`
 }
 
+// maxInfo bounds each text of an Info in bytes: they come from a caller, and
+// are kept in the journal.
+const maxInfo = 1024
+
+func (i Info) bounded() Info {
+	for _, s := range []*string{&i.Stream, &i.CallID, &i.Caller, &i.Number, &i.Trunk, &i.Session, &i.Login} {
+		*s = cutText(*s, maxInfo)
+	}
+	return i
+}
+
 // Values are what the fields of a [Template] stand for.
 type Values struct {
 	Info

@@ -53,6 +53,7 @@ type Call struct {
 	cancel   context.CancelCauseFunc
 	done     chan struct{} // closed when the call has ended
 	released chan struct{} // closed when its last transaction has, too
+	left     chan struct{} // closed when the far side has said BYE
 
 	mu         sync.Mutex
 	phase      phase
@@ -63,8 +64,10 @@ type Call struct {
 	changed    chan struct{}    // closed and replaced when turn, unacked or phase changes
 	invite     *sipnet.ServerTx // an INVITE of theirs without a final response
 	unacked    *answer          // a 2xx of ours
-	ack        *sip.Request     // our last ACK to a 2xx
-	answering  bool             // Answer or Reject was called
+	rel        reliable
+	early      earlyMedia
+	ack        *sip.Request // our last ACK to a 2xx
+	answering  bool         // Answer or Reject was called
 	answeredAt time.Time
 	onInfo     func(*sip.Request)
 	ringing    *time.Timer // repeats a provisional response
@@ -149,7 +152,7 @@ func (c *Call) Err() error {
 func (t *Trunk) newCall(req *sip.Request, key dialogKey, number string) *Call {
 	c := &Call{
 		srv: t.srv, trunk: t, sock: t.sock, key: key, request: req, number: number, started: time.Now(),
-		done: make(chan struct{}), released: make(chan struct{}), changed: make(chan struct{}),
+		done: make(chan struct{}), released: make(chan struct{}), left: make(chan struct{}), changed: make(chan struct{}),
 		log: t.srv.log.With("trunk", t.cfg.Name, "call_id", key.callID),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(t.srv.ctx)
@@ -217,9 +220,6 @@ func (c *Call) endLocked(e *EndError) (first bool, invite *sipnet.ServerTx) {
 		c.ringing.Stop()
 	}
 	c.session.stop()
-	if e.ByPeer && c.unacked != nil {
-		close(c.unacked.stop) // who says BYE has heard the answer
-	}
 	c.changedLocked()
 	return true, invite
 }
@@ -321,6 +321,30 @@ func (c *Call) hang(e ending) bool {
 	return true
 }
 
+// leave notes that the far side has said BYE, and tells whether it had before.
+func (c *Call) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.left:
+		return
+	default:
+	}
+	close(c.left)
+	if c.unacked != nil {
+		close(c.unacked.stop) // who says BYE has heard the answer
+	}
+}
+
+func (c *Call) hasLeft() bool {
+	select {
+	case <-c.left:
+		return true
+	default:
+		return false
+	}
+}
+
 func (c *Call) isAnswered() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -337,6 +361,8 @@ func (c *Call) sayBye(e ending) {
 	if a != nil {
 		select {
 		case <-a.settled:
+		case <-c.left:
+			return
 		case <-c.srv.ctx.Done():
 			return
 		}
@@ -346,6 +372,13 @@ func (c *Call) sayBye(e ending) {
 	}
 	ctx, cancel := context.WithTimeout(c.srv.ctx, c.srv.clock.noACK)
 	defer cancel()
+	go func() {
+		select {
+		case <-c.left: // at the same time as we: nobody may be there to confirm
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	_, err := c.transact(ctx, func() *sip.Request {
 		req := c.newRequest(sip.BYE)
 		for _, h := range e.header() {
@@ -353,7 +386,7 @@ func (c *Call) sayBye(e ending) {
 		}
 		return req
 	})
-	if err != nil {
+	if err != nil && !c.hasLeft() {
 		c.log.Info("bye not confirmed", "error", err)
 	}
 }

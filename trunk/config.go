@@ -45,6 +45,7 @@ type Config struct {
 	Register        *bool             // register at ProxyIP:RemotePort; default true (also without a Login, as the product does)
 	Expires         time.Duration     // of a registration; default 1h, at least 1m
 	Transport       string            // "udp" (default), "tcp" or "tls", for our own requests
+	Reliable        string            // reliable provisional responses (RFC 3262): "off"; "supported" (default): where the far side requires them, or has to get a session description; "required": no calls without
 	LargeRequests   string            // requests of ours above 1300 bytes: "udp" (default, in fragments) or "tcp", tried before UDP (RFC 3261 section 18.1.1)
 	ListenAddress   string            // local IP address to listen on; default all (0.0.0.0)
 	PublicAddress   string            // IP address or name in Via, Contact and SDP in place of the local one; default: the local address of the route to the peer

@@ -32,7 +32,15 @@ type dialling struct {
 	mu      sync.Mutex
 	branch  string // tag of the one that has won, or empty
 	others  map[string]*Call
-	preview map[string][]byte // session descriptions of provisional responses, by tag
+	preview map[string]preview // of provisional responses, by tag
+	rseq    map[string]uint64  // last RSeq, by tag (RFC 3262 section 4)
+}
+
+// preview is a session description in a provisional response. That of a reliable
+// one is the answer, whatever comes later (RFC 3261 section 13.2.1).
+type preview struct {
+	body  []byte
+	final bool
 }
 
 // Dial places a call and returns when it is answered: n.Offer made the offer,
@@ -140,8 +148,11 @@ func (t *Trunk) newInvite(uri sip.Uri, to sipnet.Target, o DialOptions) (*sip.Re
 	req.AppendHeader(&id)
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: firstSeq(), MethodName: sip.INVITE})
 	req.AppendHeader(&contact)
-	for _, h := range capabilities() {
+	for _, h := range t.capabilities() {
 		req.AppendHeader(h)
+	}
+	if t.cfg.Reliable == "required" {
+		req.AppendHeader(sip.NewHeader("Require", "100rel"))
 	}
 	for _, h := range o.Headers {
 		if h != nil && !filledIn(h.Name()) {
@@ -226,7 +237,7 @@ func (c *Call) nextInvite(auth *credentials) *sip.Request {
 
 // expect makes the answers of all branches find their INVITE.
 func (k *socket) expect(c *Call, req *sip.Request, life time.Duration) *dialling {
-	d := &dialling{call: c, invite: req, others: map[string]*Call{}, preview: map[string][]byte{}}
+	d := &dialling{call: c, invite: req, others: map[string]*Call{}, preview: map[string]preview{}, rseq: map[string]uint64{}}
 	id := c.key.callID + "\x00" + c.key.local
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -270,6 +281,9 @@ func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, 
 			case res.StatusCode >= 200:
 				return res, nil
 			}
+			if !c.heard(res, d) {
+				continue
+			}
 			d.note(res)
 			if progress != nil && res.StatusCode > 100 {
 				_ = contain(c.log, func() error { progress(res); return nil })
@@ -303,8 +317,9 @@ func (d *dialling) note(res *sip.Response) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if tag := tagOf(res.To().Params); len(d.preview) < maxForks {
-		d.preview[tag] = body
+	tag := tagOf(res.To().Params)
+	if old, known := d.preview[tag]; !old.final && (known || len(d.preview) < maxForks) {
+		d.preview[tag] = preview{body, hasToken(res, "Require", "100rel")}
 	}
 }
 
@@ -377,15 +392,17 @@ func (c *Call) established(res *sip.Response, d *dialling, invite *sip.Request) 
 	c.mu.Unlock()
 	d.mu.Lock()
 	d.branch = tag
-	preview := d.preview[tag]
+	before := d.preview[tag]
 	d.mu.Unlock()
 	c.sock.enter(key, c)
 	c.admitPeers(peers)
 	c.confirmAnswer(invite)
-	if len(res.Body()) == 0 && preview != nil {
-		setSDP(res, preview)
+	var err error
+	if before.body != nil && (before.final || len(res.Body()) == 0) {
+		err = c.takeBody(before.body)
+	} else {
+		err = c.takeAnswer(res)
 	}
-	err := c.takeAnswer(res)
 	c.yield(nil)
 	if err != nil {
 		c.hang(ending{protocol: "SIP", cause: refusalOf(err).code, text: err.Error(), err: err})

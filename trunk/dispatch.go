@@ -60,7 +60,7 @@ func notAllowed(tx *sipnet.ServerTx) *sip.Response {
 // asked answers an OPTIONS outside of a dialog, by which PBXs see whether we
 // live (RFC 3261 section 11.2).
 func (t *Trunk) asked(req *sip.Request, tx *sipnet.ServerTx) {
-	if no := checkRequest(req); no != nil {
+	if no := t.checkRequest(req); no != nil {
 		t.srv.refuse(t, req, tx, no)
 		return
 	}
@@ -68,14 +68,19 @@ func (t *Trunk) asked(req *sip.Request, tx *sipnet.ServerTx) {
 	if t.srv.isDraining() {
 		code = 503
 	}
-	respond(tx, tx.NewResponse(code, "", nil), capabilities()...)
+	respond(tx, tx.NewResponse(code, "", nil), t.capabilities()...)
 }
 
-func capabilities() []sip.Header {
+// capabilities are what we tell of ourselves.
+func (t *Trunk) capabilities() []sip.Header {
+	supported := extensions
+	if t.cfg.Reliable != "off" {
+		supported += ", 100rel"
+	}
 	return []sip.Header{
 		sip.NewHeader("Allow", allowed),
 		sip.NewHeader("Accept", acceptable),
-		sip.NewHeader("Supported", extensions),
+		sip.NewHeader("Supported", supported),
 	}
 }
 
@@ -110,7 +115,7 @@ func (t *Trunk) newIncoming(req *sip.Request, tx *sipnet.ServerTx) (*Call, *refu
 	if no := t.authenticate(req, tx.Flow().Remote().Addr()); no != nil {
 		return nil, no
 	}
-	if no := checkRequest(req); no != nil {
+	if no := t.checkRequest(req); no != nil {
 		return nil, no
 	}
 	if _, ok := targetOf(req); !ok {
@@ -124,15 +129,19 @@ func (t *Trunk) newIncoming(req *sip.Request, tx *sipnet.ServerTx) (*Call, *refu
 	if no != nil {
 		return nil, no
 	}
+	rel, no := t.reliableIn(req)
+	if no != nil {
+		return nil, no
+	}
 	number := t.number(req)
 	if number == "" {
 		return nil, &refusal{code: 484, rule: "no number by numberFrom " + t.cfg.NumberFrom}
 	}
-	return t.makeIncoming(req, tx, number, offer, session)
+	return t.makeIncoming(req, tx, number, offer, session, rel)
 }
 
 // checkRequest looks at what any request may ask of us.
-func checkRequest(req *sip.Request) *refusal {
+func (t *Trunk) checkRequest(req *sip.Request) *refusal {
 	switch req.Recipient.Scheme {
 	case "sip", "sips", "tel":
 	default:
@@ -140,7 +149,7 @@ func checkRequest(req *sip.Request) *refusal {
 	}
 	var unknown []string
 	for _, v := range tokens(req, "Require") {
-		if v != "timer" {
+		if v != "timer" && (v != "100rel" || t.cfg.Reliable == "off") {
 			unknown = append(unknown, v)
 		}
 	}
@@ -217,12 +226,16 @@ func statusText(code int) string {
 		return "Unsupported URI Scheme"
 	case 420:
 		return "Bad Extension"
+	case 421:
+		return "Extension Required"
 	case 422:
 		return "Session Interval Too Small"
 	case 484:
 		return "Address Incomplete"
 	case 491:
 		return "Request Pending"
+	case 504:
+		return "Server Time-out"
 	}
 	return ""
 }

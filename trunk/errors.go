@@ -20,6 +20,12 @@ var (
 	// ErrNoACK ends a call whose 2xx was not acknowledged within 32 s (RFC 3261
 	// section 13.3.1.4).
 	ErrNoACK = errors.New("trunk: no ACK to the answer")
+	// ErrNoPRACK ends a call whose provisional response, which had to arrive for
+	// sure, was not acknowledged within 32 s (RFC 3262 section 3).
+	ErrNoPRACK = errors.New("trunk: no PRACK to the provisional response")
+	// ErrNoOffer is returned by EarlyMedia for an INVITE without an offer from a
+	// caller that knows no reliable provisional responses.
+	ErrNoOffer = errors.New("trunk: no offer to answer before the call is")
 	// ErrNoAnswerSDP ends a call whose far side sent no answer to our offer.
 	ErrNoAnswerSDP = errors.New("trunk: no session description where one is due")
 	// ErrSessionExpired ends a call whose session timer ran out (RFC 4028

@@ -14,7 +14,7 @@ import (
 
 // What this user agent understands (RFC 3261 sections 20.1, 20.5, 20.37).
 const (
-	allowed    = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"
+	allowed    = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, PRACK"
 	acceptable = "application/sdp, multipart/mixed"
 	extensions = "timer"
 )

@@ -15,7 +15,7 @@ import (
 var errPeerLeft = errors.New("trunk: the far side left before its ACK")
 
 // makeIncoming makes the call of an INVITE that passed the checks.
-func (t *Trunk) makeIncoming(req *sip.Request, tx *sipnet.ServerTx, number string, offer []byte, s session) (*Call, *refusal) {
+func (t *Trunk) makeIncoming(req *sip.Request, tx *sipnet.ServerTx, number string, offer []byte, s session, rel reliable) (*Call, *refusal) {
 	f := tx.Flow()
 	contact, err := t.contact(sipnet.Target{Addr: f.Remote(), Flow: f}, req.Recipient.Scheme == "sips")
 	if err != nil {
@@ -24,6 +24,7 @@ func (t *Trunk) makeIncoming(req *sip.Request, tx *sipnet.ServerTx, number strin
 	key := dialogKey{req.CallID().Value(), tx.Tag(), tagOf(req.From().Params)}
 	c := t.newCall(req, key, number)
 	c.incoming, c.offer, c.invite, c.turn, c.session = true, offer, tx, theirs, s
+	c.rel = rel
 	c.remote, c.flow = f.Remote(), f
 	c.dialog = serverDialog(req, tx.Tag(), f)
 	c.dialog.contact = contact
@@ -56,25 +57,14 @@ func (c *Call) cancelled(tx *sipnet.ServerTx) {
 }
 
 // Ring sends a provisional response (180, 181, 182, 183 without a body). It is
-// repeated each minute (RFC 3261 section 13.3.1.1).
+// repeated each minute (RFC 3261 section 13.3.1.1). One that must wait for the
+// PRACK of the one before it does so.
 func (c *Call) Ring(code int, reason string) error {
 	if code < 101 || code > 199 {
 		return fmt.Errorf("trunk: %d is no provisional status", code)
 	}
-	c.mu.Lock()
-	if c.phase != early || !c.incoming || c.invite == nil {
-		defer c.mu.Unlock()
-		return c.stateLocked()
-	}
-	tx := c.invite
-	res := tx.NewResponse(code, reasonOr(reason, provisionalText(code)), nil)
-	res.AppendHeader(c.dialog.contact.Clone())
-	res.AppendHeader(sip.NewHeader("Allow", allowed))
-	if c.ringing == nil {
-		c.ringing = time.AfterFunc(c.srv.clock.provisional, c.ringAgain)
-	}
-	c.mu.Unlock()
-	return tx.Respond(res)
+	_, err := c.progress(c.ctx, code, reason, nil)
+	return err
 }
 
 func reasonOr(reason, usual string) string {
@@ -214,18 +204,22 @@ func (c *Call) Answer(ctx context.Context, n Negotiator) error {
 	c.answering, c.neg = true, n
 	tx := c.invite
 	c.mu.Unlock()
-	body, err := c.describe(ctx, c.offer)
-	if err != nil {
-		no := refusalOf(err)
-		res := tx.NewResponse(no.code, statusText(no.code), nil)
-		res.AppendHeader(warning(no.warning, err.Error()))
-		if c.Err() != nil { // it was cancelled meanwhile, say
-			return c.Err()
-		}
-		c.finish(tx, res, &EndError{Code: no.code, Reason: err.Error(), Err: err})
-		return fmt.Errorf("trunk: answer: %w", err)
+	// RFC 3262 section 3: not while an answer in a 183 may be lost.
+	if err := c.acknowledged(ctx); err != nil {
+		return c.errOr(err)
 	}
-	a, err := c.accept(tx, body, c.offer == nil)
+	c.mu.Lock()
+	body, settled := c.early.body, c.early.settled
+	c.mu.Unlock()
+	if settled {
+		body = nil
+	} else if body == nil {
+		var err error
+		if body, err = c.describe(ctx, c.offer); err != nil {
+			return c.refuseAnswer(tx, err)
+		}
+	}
+	a, err := c.accept(tx, body, c.offer == nil && !settled)
 	if err != nil {
 		return err
 	}
@@ -246,6 +240,19 @@ func (c *Call) Answer(ctx context.Context, n Negotiator) error {
 	// It was answered, however soon the BYE came behind the ACK.
 	<-a.settled
 	return a.err
+}
+
+// refuseAnswer refuses a call whose offer the Negotiator did not take, or for
+// which it made none.
+func (c *Call) refuseAnswer(tx *sipnet.ServerTx, err error) error {
+	no := refusalOf(err)
+	res := tx.NewResponse(no.code, statusText(no.code), nil)
+	res.AppendHeader(warning(no.warning, err.Error()))
+	if c.Err() != nil { // it was cancelled meanwhile, say
+		return c.Err()
+	}
+	c.finish(tx, res, &EndError{Code: no.code, Reason: err.Error(), Err: err})
+	return fmt.Errorf("trunk: answer: %w", err)
 }
 
 // describe asks the Negotiator for our side of an exchange: the answer to an
@@ -351,7 +358,7 @@ func (c *Call) errOr(err error) error {
 func (c *Call) successLocked(tx *sipnet.ServerTx, body []byte) *sip.Response {
 	res := tx.NewResponse(200, "", nil)
 	res.AppendHeader(c.dialog.contact.Clone())
-	for _, h := range capabilities() {
+	for _, h := range c.trunk.capabilities() {
 		res.AppendHeader(h)
 	}
 	for _, h := range c.session.answer(c, tx.Request()) {
@@ -453,6 +460,10 @@ func (c *Call) takeAnswer(msg sip.Message) error {
 		c.rollback()
 		return err
 	}
+	return c.takeBody(body)
+}
+
+func (c *Call) takeBody(body []byte) error {
 	c.mu.Lock()
 	n := c.neg
 	c.mu.Unlock()

@@ -119,6 +119,7 @@ func (c *Config) fields() map[string]yamlfile.Setter {
 		"expires":           yamlfile.Duration(&c.Expires, time.Minute, 7*day),
 		"transport":         yamlfile.Enum(&c.Transport, "udp", "tcp", "tls"),
 		"largeRequests":     yamlfile.Enum(&c.LargeRequests, "udp", "tcp"),
+		"reliable":          yamlfile.Enum(&c.Reliable, "supported", "off", "required"),
 		"listenAddress":     yamlfile.Parsed(&c.ListenAddress, parseIP),
 		"publicAddress":     yamlfile.Parsed(&c.PublicAddress, parseHost),
 		"mediaAddress":      yamlfile.Parsed(&c.MediaAddress, parseHost),

@@ -28,7 +28,7 @@ func (c *Call) inDialog(req *sip.Request, tx *sipnet.ServerTx) {
 		respond(tx, tx.NewResponse(481, "", nil))
 		return
 	}
-	if no := checkRequest(req); no != nil {
+	if no := c.trunk.checkRequest(req); no != nil {
 		c.refuseRequest(tx, no)
 		return
 	}
@@ -37,11 +37,13 @@ func (c *Call) inDialog(req *sip.Request, tx *sipnet.ServerTx) {
 		c.reinvited(req, tx)
 	case sip.UPDATE:
 		c.updated(req, tx)
+	case sip.PRACK:
+		c.pracked(req, tx)
 	case sip.INFO:
 		respond(tx, tx.NewResponse(200, "", nil))
 		c.tellInfo(req)
 	case sip.OPTIONS:
-		respond(tx, tx.NewResponse(200, "", nil), capabilities()...)
+		respond(tx, tx.NewResponse(200, "", nil), c.trunk.capabilities()...)
 	default:
 		respond(tx, notAllowed(tx))
 	}
@@ -81,6 +83,7 @@ func (a *answer) take(ack *sip.Request) {
 func (c *Call) bye(req *sip.Request, tx *sipnet.ServerTx) {
 	first := c.end(&EndError{ByPeer: true, Reason: textOf(req, "Reason")})
 	respond(tx, tx.NewResponse(200, "", nil))
+	c.leave() // after the answer: who waits for this may close everything
 	if first {
 		c.release()
 	}
@@ -131,7 +134,7 @@ func (c *Call) claim(tx *sipnet.ServerTx, invite, offer bool) *refusal {
 		return nil
 	case c.turn == ours:
 		return &refusal{code: 491, rule: "glare"}
-	case c.turn == theirs || c.phase == early || invite && c.invite != nil:
+	case c.turn == theirs || c.phase == early && !c.early.settled || invite && c.invite != nil:
 		return busy
 	}
 	if invite {

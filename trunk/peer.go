@@ -64,6 +64,8 @@ func newTrunk(s *Server, cfg Config) (*Trunk, error) {
 		return nil, errors.New("no proxyIp")
 	case !slices.Contains([]string{"udp", "tcp", "tls"}, cfg.Transport):
 		return nil, fmt.Errorf("transport %q is not one of udp, tcp, tls", cfg.Transport)
+	case !slices.Contains([]string{"off", "supported", "required"}, cfg.Reliable):
+		return nil, fmt.Errorf("reliable %q is not one of off, supported, required", cfg.Reliable)
 	}
 	t := &Trunk{srv: s, cfg: cfg, listen: netip.AddrPortFrom(addr.Unmap(), uint16(cfg.LocalPort))}
 	if cfg.TLSCA != "" {
@@ -107,6 +109,7 @@ func (c Config) withDefaults() Config {
 	}
 	set(&c.Transport, "udp")
 	set(&c.LargeRequests, "udp")
+	set(&c.Reliable, "supported")
 	set(&c.ListenAddress, "0.0.0.0")
 	set(&c.MediaAddress, c.PublicAddress)
 	set(&c.Strangers, "refuse")

@@ -27,9 +27,14 @@ func (c *Call) newRequest(method sip.RequestMethod) *sip.Request {
 // far side while that lives, else to the host of the first route or the target.
 func (c *Call) hop(ctx context.Context) (sipnet.Target, error) {
 	c.mu.Lock()
-	uri, f := c.dialog.nextHop(), c.dialog.flow
-	routed := len(c.dialog.routes) > 0
+	d := c.dialog
 	c.mu.Unlock()
+	return c.hopOf(ctx, &d)
+}
+
+// hopOf is hop for a copy of a dialog's state.
+func (c *Call) hopOf(ctx context.Context, d *dialog) (sipnet.Target, error) {
+	uri, f, routed := d.nextHop(), d.flow, len(d.routes) > 0
 	if f.Transport() != "udp" && f.Alive() {
 		return sipnet.Target{Transport: f.Transport(), Addr: f.Remote(), Flow: f}, nil
 	}
@@ -62,11 +67,17 @@ func behindNAT(named, seen netip.Addr) bool {
 // that means that the far side knows the dialog no more ends the call (RFC 3261
 // section 12.2.1.2).
 func (c *Call) transact(ctx context.Context, make func() *sip.Request) (*sip.Response, error) {
+	return c.transactBy(ctx, c.hop, make)
+}
+
+// transactBy is transact with a way of its own.
+func (c *Call) transactBy(ctx context.Context, hop func(context.Context) (sipnet.Target, error),
+	make func() *sip.Request) (*sip.Response, error) {
 	auth := c.trunk.credentials()
 	for {
 		req := make()
 		auth.sign(req)
-		to, err := c.hop(ctx)
+		to, err := hop(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -90,7 +101,7 @@ func (c *Call) transact(ctx context.Context, make func() *sip.Request) (*sip.Res
 
 // lost ends a call whose dialog the far side does not know.
 func (c *Call) lost(res *sip.Response, method sip.RequestMethod) {
-	if method == sip.BYE {
+	if method == sip.BYE || method == sip.PRACK { // of one branch of a fork, that
 		return
 	}
 	c.hang(ending{protocol: "SIP", cause: res.StatusCode, text: fmt.Sprintf("%s answered %d", method, res.StatusCode), err: statusError(res)})

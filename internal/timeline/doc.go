@@ -17,7 +17,8 @@
 // contiguous where its timestamps are. The other tracks follow it: they are
 // placed so that the smallest transits agree, plus a bias that sender reports
 // (RFC 3550 section 6.4.1) tell, because a camera and its encoder take longer
-// than a microphone. Followers move by [SlewRate] at most. A report that
+// than a microphone. Followers move by [SlewRate], or faster up to
+// [FastSlew] while they are far astray. A report that
 // contradicts the arrivals by more than [MaxBias] is not believed; of the last
 // few the median counts, so that a single wrong one does nothing.
 //

@@ -3,9 +3,12 @@ package timeline
 import "time"
 
 const (
-	// SlewRate is how fast a track that follows another one is moved: 10 ms
-	// each second.
+	// SlewRate is how fast a track that follows another one is moved at least,
+	// FastSlew at most, in time per second: a quarter of what it is astray, so
+	// that a bad begin is made good in seconds and noise moves little. Pictures
+	// 6 % too fast or slow are not seen to be.
 	SlewRate = 10 * time.Millisecond
+	FastSlew = 60 * time.Millisecond
 	// deadBand is the error that is left alone.
 	deadBand = 2 * time.Millisecond
 
@@ -19,6 +22,8 @@ const (
 	behindFor = time.Second
 	// maxStall is how late a packet may be to count for the jitter buffer.
 	maxStall = 2 * time.Second
+	// maxProgress bounds what one frame may be moved for.
+	maxProgress = time.Minute
 	// maxSpan is the longest distance from one frame to the next that is
 	// kept between what a new clock follows and its first frame.
 	maxSpan = 100 * time.Millisecond
@@ -181,7 +186,8 @@ func (t *Track) follow(progress, now time.Duration) {
 	if !ok || err.Abs() < deadBand {
 		return
 	}
-	limit := min(progress, time.Hour) * SlewRate / time.Second
+	rate := min(max(err.Abs()/4, SlewRate), FastSlew)
+	limit := min(progress, maxProgress) * rate / time.Second
 	t.offset += min(max(err, -limit), limit)
 }
 

@@ -35,9 +35,10 @@
 // arrivals) lets the frames of all lines leave in the order of their time.
 //
 // Sound keeps its RTP time: PTS are contiguous where timestamps are, a gap is
-// a gap. Pictures follow the sound by sender reports, or else by arrival, at
-// 10 ms a second at most (internal/timeline). A transfer that changes SSRC,
-// timestamps or codec is placed by arrival and moves nothing back.
+// a gap. Pictures follow the sound by sender reports, or else by arrival, by
+// 10 ms a second, 60 while they are far astray (internal/timeline). A transfer
+// that changes SSRC, timestamps or codec is placed by arrival and moves nothing
+// back.
 //
 // After a loss that NACK does not repair in time the picture stands until a
 // clean key frame, and one is asked for; [Session.PassDamaged] is the other

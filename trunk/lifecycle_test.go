@@ -310,3 +310,26 @@ func (d *fakeDNS) LookupNetIP(context.Context, string, string) ([]netip.Addr, er
 	}
 	return []netip.Addr{d.addr}, nil
 }
+
+// TestByesCross: the far side says BYE when we do, and is gone then. Its BYE
+// is answered, and ours needs no answer.
+func TestByesCross(t *testing.T) {
+	calls := make(chan *Call, 1)
+	s := serve(t, &Server{Handler: answering(&trunktest.Negotiator{}, calls)})
+	peer := trunktest.NewPeer(t, "udp")
+	leg := peer.Establish(addrOfServer(s), "100")
+	c := get(t, calls, "call")
+	hung := make(chan error, 1)
+	go func() { hung <- c.Hangup(t.Context(), "test") }()
+	leg.Await("BYE")
+	leg.Request("BYE", "", "")
+	leg.Expect("BYE", 200)
+	select {
+	case err := <-hung:
+		if err != nil {
+			t.Errorf("Hangup: %v", err)
+		}
+	case <-time.After(3 * time.Second): // the BYE's transaction takes 32 s
+		t.Error("Hangup waits for an answer to its BYE")
+	}
+}

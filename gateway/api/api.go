@@ -28,7 +28,9 @@ const Prefix = "/rest-api"
 const maxBody = 64 << 10
 
 // Handler serves the interface for the calls of a bridge. It asks for no
-// password: listen on loopback, or put a proxy before it.
+// password: listen on loopback, or put a proxy before it. Web pages of other
+// hosts are refused: a body must be of the type application/json, and a
+// listener on loopback must be asked for by IP address or as localhost.
 type Handler struct {
 	Bridge *trunkcast.Bridge
 	Logger *slog.Logger // nil discards
@@ -69,6 +71,10 @@ func (h *Handler) handle(path string, op operation) {
 		if r.Method != http.MethodPost {
 			w.Header().Set("Allow", http.MethodPost)
 			h.fail(w, r, &Error{Status: http.StatusMethodNotAllowed, Message: "use POST"})
+			return
+		}
+		if err := guard(r); err != nil {
+			h.fail(w, r, err)
 			return
 		}
 		body, err := readRequest(w, r)

@@ -57,7 +57,7 @@ func callOf(s *trunkcast.Session) Call {
 	c := s.Call()
 	out := Call{
 		CallID: c.ID(), Incoming: c.Incoming(), StreamName: s.Stream().Name, Caller: c.Caller(), Callee: c.Number(),
-		SDP: string(c.Request().Body()), MediaProvider: "SIP", SIPMessageRaw: c.Request().String(),
+		SDP: string(c.Request().Body()), MediaProvider: "SIP", SIPMessageRaw: withoutCredentials(c.Request().String()),
 		VisibleName: c.Trunk().Config().VisibleName,
 		Trunk:       c.Trunk().Name(), CallerName: c.CallerName(), Started: c.Started(), Answered: c.Answered(),
 		RemoteAddr: c.Remote().String(),

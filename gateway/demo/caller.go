@@ -42,11 +42,19 @@ func (c *Caller) Run(ctx context.Context) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	to := c.To
+	if to.Addr().IsUnspecified() { // a gateway that listens on all addresses is here, too
+		here := netip.MustParseAddr("127.0.0.1")
+		if to.Addr().Is6() {
+			here = netip.IPv6Loopback()
+		}
+		to = netip.AddrPortFrom(here, to.Port())
+	}
 	register := false
 	ua := &trunk.Server{
 		Trunks: []trunk.Config{{
-			Name: "demo", ListenAddress: c.To.Addr().String(), ProxyIP: c.To.Addr().String(),
-			RemotePort: int(c.To.Port()), Register: &register, VisibleName: "demo",
+			Name: "demo", ListenAddress: to.Addr().String(), ProxyIP: to.Addr().String(),
+			RemotePort: int(to.Port()), Register: &register, VisibleName: "demo",
 		}},
 		Logger: log.With("part", "demo caller"),
 	}
@@ -57,7 +65,7 @@ func (c *Caller) Run(ctx context.Context) error {
 		return err
 	}
 	defer ua.Close()
-	ports := &rtpio.Ports{First: 30000, Last: 31999, Addr: c.To.Addr()}
+	ports := &rtpio.Ports{First: 30000, Last: 31999, Addr: to.Addr()}
 	for ctx.Err() == nil {
 		if err := c.call(ctx, ua.Trunk("demo"), ports); err != nil && ctx.Err() == nil {
 			log.Warn("demo call failed", "error", err)

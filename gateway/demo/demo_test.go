@@ -159,13 +159,13 @@ func (w *watched) check(t *testing.T) {
 		t.Fatalf("%d beeps: %v", len(w.beeps), w.beeps)
 	}
 	// A machine that is too busy to send in time makes an interval longer, in
-	// sound and picture alike, but none shorter.
+	// sound and picture alike, but none shorter than what it takes back later.
 	regular := 0
 	for i := 1; i < len(w.beeps); i++ {
 		switch d := w.beeps[i] - w.beeps[i-1]; {
 		case (d - time.Second).Abs() <= 30*time.Millisecond:
 			regular++
-		case d < time.Second:
+		case d < 900*time.Millisecond:
 			t.Errorf("%v between two beeps", d)
 		}
 	}

@@ -205,15 +205,15 @@ func TestBadSamples(t *testing.T) {
 // TestPooled sees that an encoder and a decoder that served another stream
 // give the same as new ones.
 func TestPooled(t *testing.T) {
-	pcm := render("speech", 48000, 2, 40)
+	pcm := append(render("speech", 48000, 2, 20), render("clicks", 48000, 2, 20)...)
 	c := Config{SampleRate: 48000, Channels: 2}
 	fresh := newEncoder(2)
-	fresh.reset(Codec{}, c, media.EncoderOptions{})
+	fresh.reset(Codec{LowDelay: true}, c, media.EncoderOptions{})
 	want := encodeRaw(t, fresh, pcm)
 	used := newEncoder(2)
-	used.reset(Codec{Rate: AverageRate, LowDelay: true, PlainNoise: true}, Config{SampleRate: 16000, Channels: 2}, encoderOptions(24000, 4000))
+	used.reset(Codec{Rate: AverageRate, LowDelay: true, PlainNoise: true}, Config{SampleRate: 16000, Channels: 2}, encoderOptions(64000, 0))
 	encodeRaw(t, used, render("clicks", 16000, 2, 33))
-	used.reset(Codec{}, c, media.EncoderOptions{})
+	used.reset(Codec{LowDelay: true}, c, media.EncoderOptions{})
 	got := encodeRaw(t, used, pcm)
 	for i := range want {
 		if !bytes.Equal(want[i], got[i]) {

@@ -73,6 +73,15 @@ func (s *Session) SendDTMFByInfo(ctx context.Context, digits string, duration ti
 func (s *Session) keyFrameRequested() {
 	if i := s.Injection(); i != nil {
 		i.requestKeyFrame()
+		return
+	}
+	b := &s.standBy
+	if !b.mu.TryLock() {
+		return // it begins or ends
+	}
+	defer b.mu.Unlock()
+	if b.injector != nil {
+		b.injector.RequestKeyFrame()
 	}
 }
 

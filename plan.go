@@ -30,6 +30,13 @@ type Plan struct {
 	// KeyFrameInterval asks for a key frame when the last one is so old, for
 	// players that come in the middle. Default: only when one is needed.
 	KeyFrameInterval time.Duration
+	// StandBy is what the caller sees while nothing is injected, if the agreed
+	// direction lets us send: the URL of a clip (see Bridge.Open), played again
+	// and again, or StandByBlack. Default: no pictures; silence is sent anyhow.
+	StandBy string
+	// BlackPictures gives the targets of a call without video black pictures
+	// beside its sound: many platforms want some.
+	BlackPictures bool
 	// JitterMin and JitterMax bound the jitter buffer. Default 40 and 400 ms.
 	JitterMin, JitterMax time.Duration
 	// PassDamaged gives pictures with missing parts to the targets. Default:

@@ -27,6 +27,7 @@ type Session struct {
 
 	watchers sync.WaitGroup // of the outputs
 	holding  holding
+	standBy  standBy
 
 	mu        sync.Mutex
 	ended     bool // no more outputs
@@ -54,6 +55,9 @@ func newSession(b *Bridge, c *trunk.Call, plan *Plan) *Session {
 		OnDigit:              s.digit,
 		OnMedia:              s.mediaStarted,
 		Logger:               s.log,
+	}
+	if plan.BlackPictures {
+		s.media.Output = &pictures{session: s}
 	}
 	return s
 }
@@ -122,6 +126,7 @@ func (s *Session) run(ctx context.Context) {
 	s.log.Info("call answered", "stream", s.stream.Name)
 	s.tell(Event{Type: CallAnswered})
 	s.beginHolding()
+	s.watchers.Go(s.beginStandBy)
 	for _, t := range s.plan.Targets {
 		if _, err := s.AddOutput(t); err != nil {
 			s.log.Error("target not opened", "output", t.name(), "error", err)
@@ -182,6 +187,7 @@ func (s *Session) end(err error) {
 	if injection != nil {
 		injection.abandon()
 	}
+	s.endStandBy()
 	_ = s.media.Close()
 	_ = s.stream.CloseWrite()
 	s.watchers.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -28,8 +29,9 @@ type AtEnd int
 
 // What can happen.
 const (
-	EndStop AtEnd = iota // the injection ends
-	EndLoop              // the source begins again; it must be a file
+	EndStop    AtEnd = iota // the injection ends
+	EndLoop                 // the source begins again; it must be a file
+	EndStandBy              // the plan's stand-by, else black, until it is stopped
 )
 
 // InjectOptions tell how a source is played into a call. The zero value plays
@@ -74,6 +76,7 @@ type Injection struct {
 	done    chan struct{}
 	ended   chan struct{} // closed by Stop
 	stop    sync.Once
+	over    sync.Once
 
 	mu       sync.Mutex
 	source   media.Source     // nil before it plays
@@ -296,6 +299,7 @@ func (s *Session) sendAudio() (list []media.Codec) {
 
 // start begins to play, unless Stop has come before.
 func (i *Injection) start(injector *inject.Injector) error {
+	i.session.endStandBy()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	select {
@@ -310,13 +314,19 @@ func (i *Injection) start(injector *inject.Injector) error {
 	i.session.log.Info("injection begins", "source", i.name)
 	go func() {
 		<-injector.Done()
-		i.finish(injector.Err())
+		err := injector.Err()
+		if i.options.AtEnd == EndStandBy && errors.Is(err, io.EOF) {
+			err = i.standBy()
+		}
+		i.finish(err)
 	}()
 	return nil
 }
 
 // finish goes back to the direction of before and tells the end.
-func (i *Injection) finish(err error) {
+func (i *Injection) finish(err error) { i.over.Do(func() { i.end(err) }) }
+
+func (i *Injection) end(err error) {
 	s := i.session
 	s.restoreDirection()
 	select {
@@ -332,6 +342,7 @@ func (i *Injection) finish(err error) {
 	s.mu.Unlock()
 	s.log.Info("injection ended", "source", i.name, "reason", i.Err())
 	close(i.done)
+	s.beginStandBy()
 }
 
 // restoreDirection offers what was agreed before the injection.

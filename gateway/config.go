@@ -39,6 +39,11 @@ type Config struct {
 	// MediaFolder holds the files that are played into calls by vod:// and
 	// vod-live://. Default: media in the working directory.
 	MediaFolder string
+	// StandBy is what callers see while nothing is played to them: "black", or
+	// a URL such as vod://clip.mp4. Default: nothing.
+	StandBy string
+	// BlackPictures gives streams of calls without video black pictures.
+	BlackPictures bool
 	// SourceHosts are names and addresses to which the URLs of what is played
 	// into calls may lead, beside public addresses and the hosts of the trunks'
 	// URLs. While HTTPListen is on loopback they may lead anywhere.
@@ -101,6 +106,8 @@ func LoadConfig(name string) (Config, error) {
 		"rtmpListen":      yamlfile.Parsed(&c.RTMPListen, parseListenOrOff),
 		"httpListen":      yamlfile.Parsed(&c.HTTPListen, parseListenOrOff),
 		"mediaFolder":     yamlfile.String(&c.MediaFolder),
+		"standBy":         yamlfile.String(&c.StandBy),
+		"blackPictures":   yamlfile.Bool(&c.BlackPictures),
 		"sourceHosts":     yamlfile.Strings(&c.SourceHosts),
 		"s3Endpoint":      yamlfile.String(&c.S3.Endpoint),
 		"s3Region":        yamlfile.String(&c.S3.Region),

@@ -104,9 +104,14 @@ type phone struct {
 // dial calls the gateway with what caps offers.
 func (r *running) dial(caps *sdp.Capabilities) *phone {
 	r.t.Helper()
+	return r.dialTrunk("pbx", caps)
+}
+
+func (r *running) dialTrunk(name string, caps *sdp.Capabilities) *phone {
+	r.t.Helper()
 	p := &phone{t: r.t, g: r}
 	no := false
-	to := r.addr("pbx")
+	to := r.addr(name)
 	ua := &trunk.Server{Trunks: []trunk.Config{{
 		Name: "phone", ListenAddress: "127.0.0.1", ProxyIP: "127.0.0.1", RemotePort: int(to.Port()), Register: &no,
 	}}}

@@ -33,6 +33,9 @@ type Options struct {
 	// OnRegistration is told changes of a trunk's registration. It must not
 	// block.
 	OnRegistration func(*trunk.Trunk, trunk.Registration)
+	// OnRefused is told each call that a trunk refused before it had a plan. It
+	// must not block.
+	OnRefused func(trunk.Refusal)
 	// OnReady is called once everything listens. It must not block.
 	OnReady func(*Gateway)
 	// Logger gets what happens. Nil discards.
@@ -105,12 +108,10 @@ func (g *Gateway) start(ctx context.Context) error {
 	if g.Bridge.TLS, err = g.publisherTLS(); err != nil {
 		return err
 	}
-	if g.opts.Plan != nil {
-		g.Bridge.Plan = g.plan
-	}
+	g.Bridge.Plan = g.plan
 	g.Trunks = &trunk.Server{
 		Trunks: g.trunks, Handler: g.Bridge, Limits: trunk.Limits{MaxCalls: g.cfg.MaxCalls},
-		OnRegistration: g.opts.OnRegistration, Logger: g.log,
+		OnRegistration: g.opts.OnRegistration, OnRefused: g.opts.OnRefused, Logger: g.log,
 	}
 	if len(g.opts.Listeners) > 0 {
 		g.Trunks.Listener = listener.Chain(g.opts.Listeners)
@@ -118,6 +119,12 @@ func (g *Gateway) start(ctx context.Context) error {
 	if err := g.listenError(g.Trunks.Start(ctx)); err != nil {
 		return err
 	}
+	g.wg.Go(func() {
+		<-g.Trunks.Done()
+		if err := g.Trunks.Err(); !errors.Is(err, trunk.ErrServerClosed) {
+			g.failed(fmt.Errorf("gateway: SIP: %w", err))
+		}
+	})
 	return g.startHTTP(ctx)
 }
 
@@ -147,6 +154,10 @@ func (g *Gateway) plan(ctx context.Context, c *trunk.Call) (*trunkcast.Plan, err
 	p, err := g.Bridge.DefaultPlan(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	p.StandBy, p.BlackPictures = g.cfg.StandBy, g.cfg.BlackPictures
+	if g.opts.Plan == nil {
+		return p, nil
 	}
 	return p, g.opts.Plan(ctx, c, p)
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/trunkcast/trunkcast"
+	"github.com/trunkcast/trunkcast/inject"
 	"github.com/trunkcast/trunkcast/listener"
 	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/media/aac"
@@ -28,6 +29,9 @@ type Options struct {
 	// Plan decides what happens with a call: see trunkcast.Bridge. It is given
 	// the plan of the configuration and may change it.
 	Plan func(ctx context.Context, c *trunk.Call, p *trunkcast.Plan) error
+	// Sources opens what is played into calls for schemes of one's own, or in
+	// the place of the gateway's.
+	Sources inject.Mux
 	// OnEvent is told what happens to calls. It must not block.
 	OnEvent func(trunkcast.Event)
 	// OnRegistration is told changes of a trunk's registration. It must not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 
@@ -41,6 +42,7 @@ func (g *Gateway) sources() inject.Opener {
 		"vod": vod, "vod-live": &inject.Shared{Opener: vod, Codecs: Codecs(), Logger: g.log}, "s3": objects,
 		"http": web, "https": web, "rtmp": streams, "rtmps": streams, "rtsp": cameras, "rtsps": cameras,
 	}
+	maps.Copy(mux, g.opts.Sources)
 	g.closers = append(g.closers, web.CloseIdleConnections, objects.CloseIdleConnections)
 	return inject.OpenerFunc(func(ctx context.Context, url string) (media.Source, error) {
 		if !strings.Contains(url, "://") {

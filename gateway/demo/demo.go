@@ -7,10 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 
 	"github.com/trunkcast/trunkcast"
 	"github.com/trunkcast/trunkcast/gateway"
+	"github.com/trunkcast/trunkcast/inject"
+	"github.com/trunkcast/trunkcast/internal/democlip"
+	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/rtmp"
 )
 
@@ -28,6 +32,7 @@ func Run(ctx context.Context, cfg gateway.Config, opts gateway.Options, out io.W
 	var wg sync.WaitGroup
 	var failed error
 	ready, onEvent := opts.OnReady, opts.OnEvent
+	opts.Sources = withClip(opts.Sources)
 	var g *gateway.Gateway
 	opts.OnReady = func(running *gateway.Gateway) {
 		g = running
@@ -43,7 +48,7 @@ func Run(ctx context.Context, cfg gateway.Config, opts gateway.Options, out io.W
 	}
 	opts.OnEvent = func(e trunkcast.Event) {
 		if e.Type == trunkcast.OutputState && e.State == rtmp.Live {
-			announce(out, g, e.Session.Stream().Name)
+			announce(out, g, e.Session)
 		}
 		if onEvent != nil {
 			onEvent(e)
@@ -55,9 +60,26 @@ func Run(ctx context.Context, cfg gateway.Config, opts gateway.Options, out io.W
 	return errors.Join(err, failed)
 }
 
-// announce prints how to see the call.
-func announce(out io.Writer, g *gateway.Gateway, stream string) {
-	url := g.URL("live/" + stream)
+// clipURL is the demo clip as a source of injections.
+const clipURL = "demo://clip"
+
+func withClip(own inject.Mux) inject.Mux {
+	all := inject.Mux{"demo": inject.OpenerFunc(func(context.Context, string) (media.Source, error) {
+		return democlip.Open(), nil
+	})}
+	maps.Copy(all, own)
+	return all
+}
+
+// announce prints how to see the call, and how to play something into it.
+func announce(out io.Writer, g *gateway.Gateway, s *trunkcast.Session) {
+	url := g.URL("live/" + s.Stream().Name)
 	fmt.Fprintf(out, "\nA call is up. See and hear it (a flash and a beep each second):\n\n"+
-		"    ffplay %[1]s\n    vlc %[1]s\n\nCtrl-C hangs up and ends.\n", url)
+		"    ffplay %[1]s\n    vlc %[1]s\n", url)
+	if rest := g.RESTURL(); rest != "" {
+		fmt.Fprintf(out, "\nPlay a clip to the caller, until /terminate in the place of /startup:\n\n"+
+			"    curl -H 'Content-Type: application/json' -d '{\"callId\":%q,\"streamName\":%q}' %s/call/inject_stream/startup\n",
+			s.ID(), clipURL, rest)
+	}
+	fmt.Fprint(out, "\nCtrl-C hangs up and ends.\n")
 }

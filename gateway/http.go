@@ -61,9 +61,9 @@ func (g *Gateway) RESTURL() string {
 func reachable(a net.Addr) netip.AddrPort {
 	addr := a.(*net.TCPAddr).AddrPort()
 	if addr.Addr().IsUnspecified() {
-		addr = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), addr.Port())
+		return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), addr.Port())
 	}
-	return addr
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 }
 
 // loopback tells whether an address to listen on is of this host alone.

@@ -3,7 +3,6 @@ package gateway
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/trunkcast/trunkcast"
 	"github.com/trunkcast/trunkcast/media"
-	"github.com/trunkcast/trunkcast/rtmp"
 )
 
 // URL is where an application of the embedded server is reached from this
@@ -27,32 +25,17 @@ func (g *Gateway) URL(application string) string {
 	if g.RTMP.TLS != nil {
 		scheme = "rtmps"
 	}
-	addr := g.RTMPAddr.(*net.TCPAddr).AddrPort()
-	if addr.Addr().IsUnspecified() {
-		addr = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), addr.Port())
-	}
-	return scheme + "://" + addr.String() + "/" + application
+	return scheme + "://" + reachable(g.RTMPAddr).String() + "/" + application
 }
 
 // openTarget publishes to the embedded server without a connection, and to
-// others over RTMP. A name that somebody publishes there from outside is tried
-// again by the publisher until it is free.
+// others over RTMP.
 func (g *Gateway) openTarget(t trunkcast.OpenTarget) (media.Sink, error) {
 	app, embedded := g.embedded(t.URL)
 	if !embedded {
 		return g.Bridge.OpenPublisher(t)
 	}
-	sink, err := g.RTMP.Publish(app+"/"+t.StreamName, t.NeedKeyFrame)
-	if errors.Is(err, rtmp.ErrStreamBusy) {
-		return g.Bridge.OpenPublisher(t)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if t.OnState != nil {
-		t.OnState(rtmp.Live, nil)
-	}
-	return sink, nil
+	return g.newEmbeddedSink(app+"/"+t.StreamName, t.NeedKeyFrame, t.OnState)
 }
 
 // publisherTLS verifies rtmps servers by the authorities of the configuration;

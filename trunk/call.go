@@ -47,6 +47,7 @@ type Call struct {
 	remote   netip.AddrPort
 	flow     *sipnet.Flow // of the INVITE
 	started  time.Time
+	replaces *Call // an incoming call takes its place
 	log      *slog.Logger
 
 	ctx      context.Context // ends with the call
@@ -66,6 +67,8 @@ type Call struct {
 	unacked    *answer          // a 2xx of ours
 	rel        reliable
 	early      earlyMedia
+	onRefer    func(context.Context, *Referral) error
+	referring  bool         // a transfer is under way
 	ack        *sip.Request // our last ACK to a 2xx
 	answering  bool         // Answer or Reject was called
 	answeredAt time.Time

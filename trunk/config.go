@@ -46,6 +46,7 @@ type Config struct {
 	Expires         time.Duration     // of a registration; default 1h, at least 1m
 	Transport       string            // "udp" (default), "tcp" or "tls", for our own requests
 	Reliable        string            // reliable provisional responses (RFC 3262): "off"; "supported" (default): where the far side requires them, or has to get a session description; "required": no calls without
+	Transfers       string            // REFER and Replaces: "refuse" (603, default), "accept" (see Call.OnRefer and Call.Replaced)
 	LargeRequests   string            // requests of ours above 1300 bytes: "udp" (default, in fragments) or "tcp", tried before UDP (RFC 3261 section 18.1.1)
 	ListenAddress   string            // local IP address to listen on; default all (0.0.0.0)
 	PublicAddress   string            // IP address or name in Via, Contact and SDP in place of the local one; default: the local address of the route to the peer

@@ -45,7 +45,7 @@ type preview struct {
 
 // Dial places a call and returns when it is answered: n.Offer made the offer,
 // n.Accept took the answer, the ACK is out. The caller must Hangup in the end.
-// A refusal is a *StatusError, a redirection too. When ctx ends first the call
+// A refusal is a *StatusError, a redirection beyond DialOptions.Redirects too. When ctx ends first the call
 // is cancelled.
 func (t *Trunk) Dial(ctx context.Context, n Negotiator, o DialOptions) (*Call, error) {
 	uri, err := t.dialURI(o)
@@ -181,7 +181,7 @@ func (t *Trunk) newOutgoing(req *sip.Request, n Negotiator) *Call {
 	key := dialogKey{callID: req.CallID().Value(), local: tagOf(from.Params)}
 	c := t.newCall(req, key, userOf(req.Recipient))
 	c.neg, c.turn = n, ours
-	c.dialog = dialog{local: *from, remote: *req.To(), contact: *req.Contact(), localSeq: req.CSeq().SeqNo}
+	c.dialog = dialog{local: *from, remote: *req.To(), contact: *req.Contact(), localSeq: req.CSeq().SeqNo - 1}
 	return c
 }
 
@@ -191,9 +191,10 @@ func (c *Call) place(ctx context.Context, to sipnet.Target, o DialOptions) error
 	if o.AuthUser != "" || o.Password != "" {
 		auth = &credentials{user: o.AuthUser, password: o.Password}
 	}
-	addrs := to.Others
+	addrs, more := to.Others, redirects{left: o.Redirects}
+	uri := c.request.Recipient
 	for {
-		req := c.nextInvite(auth)
+		req := c.nextInvite(uri, auth)
 		d := c.sock.expect(c, req, o.RingTime+forkLife)
 		res, err := c.attempt(ctx, req, to, d, o.OnProgress)
 		if ctx.Err() == nil {
@@ -207,6 +208,12 @@ func (c *Call) place(ctx context.Context, to sipnet.Target, o DialOptions) error
 		case next(res, err) && len(addrs) > 0 && to.Transport == "udp" && ctx.Err() == nil:
 			to.Addr, addrs = addrs[0], addrs[1:] // RFC 3263 section 4.3
 			continue
+		}
+		if err == nil {
+			if u, at, ok := c.redirected(ctx, &more, res); ok {
+				uri, to, addrs = u, at, at.Others
+				continue
+			}
 		}
 		c.rollback()
 		if err != nil {
@@ -225,11 +232,11 @@ func next(res *sip.Response, err error) bool {
 }
 
 // nextInvite makes the INVITE of the next attempt: the first as it is.
-func (c *Call) nextInvite(auth *credentials) *sip.Request {
+func (c *Call) nextInvite(uri sip.Uri, auth *credentials) *sip.Request {
 	req := c.request.Clone()
+	req.Recipient = uri
 	c.mu.Lock()
-	req.CSeq().SeqNo = c.dialog.localSeq
-	c.dialog.localSeq++
+	req.CSeq().SeqNo = c.dialog.next()
 	c.mu.Unlock()
 	auth.sign(req)
 	return req

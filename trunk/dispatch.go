@@ -3,6 +3,7 @@ package trunk
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -35,6 +36,8 @@ func (k *socket) request(req *sip.Request, tx *sipnet.ServerTx) {
 		t.invited(req, tx)
 	case sip.OPTIONS:
 		t.asked(req, tx)
+	case sip.REFER:
+		k.srv.refuse(t, req, tx, &refusal{code: 603, rule: "REFER outside of a call"})
 	case sip.BYE, sip.INFO, sip.UPDATE, sip.PRACK:
 		respond(tx, tx.NewResponse(481, "", nil))
 	default:
@@ -71,17 +74,33 @@ func (t *Trunk) asked(req *sip.Request, tx *sipnet.ServerTx) {
 	respond(tx, tx.NewResponse(code, "", nil), t.capabilities()...)
 }
 
+// allowed are the methods that we take.
+func (t *Trunk) allowed() string {
+	if t.cfg.Transfers == "accept" {
+		return allowed + ", REFER"
+	}
+	return allowed
+}
+
 // capabilities are what we tell of ourselves.
 func (t *Trunk) capabilities() []sip.Header {
-	supported := extensions
-	if t.cfg.Reliable != "off" {
-		supported += ", 100rel"
-	}
 	return []sip.Header{
-		sip.NewHeader("Allow", allowed),
+		sip.NewHeader("Allow", t.allowed()),
 		sip.NewHeader("Accept", acceptable),
-		sip.NewHeader("Supported", supported),
+		sip.NewHeader("Supported", strings.Join(t.extensions(), ", ")),
 	}
+}
+
+// extensions are the option tags that we understand.
+func (t *Trunk) extensions() []string {
+	list := []string{extensions}
+	if t.cfg.Reliable != "off" {
+		list = append(list, "100rel")
+	}
+	if t.cfg.Transfers == "accept" {
+		list = append(list, "replaces", "norefersub")
+	}
+	return list
 }
 
 // invited takes a new call, or refuses it and tells why.
@@ -133,11 +152,19 @@ func (t *Trunk) newIncoming(req *sip.Request, tx *sipnet.ServerTx) (*Call, *refu
 	if no != nil {
 		return nil, no
 	}
+	old, no := t.replacedBy(req)
+	if no != nil {
+		return nil, no
+	}
 	number := t.number(req)
 	if number == "" {
 		return nil, &refusal{code: 484, rule: "no number by numberFrom " + t.cfg.NumberFrom}
 	}
-	return t.makeIncoming(req, tx, number, offer, session, rel)
+	c, no := t.makeIncoming(req, tx, number, offer, session, rel)
+	if no == nil {
+		c.replaces = old
+	}
+	return c, no
 }
 
 // checkRequest looks at what any request may ask of us.
@@ -147,9 +174,10 @@ func (t *Trunk) checkRequest(req *sip.Request) *refusal {
 	default:
 		return &refusal{code: 416, rule: "URI of scheme " + req.Recipient.Scheme}
 	}
+	known := t.extensions()
 	var unknown []string
 	for _, v := range tokens(req, "Require") {
-		if v != "timer" && (v != "100rel" || t.cfg.Reliable == "off") {
+		if !slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, v) }) {
 			unknown = append(unknown, v)
 		}
 	}
@@ -234,6 +262,8 @@ func statusText(code int) string {
 		return "Address Incomplete"
 	case 491:
 		return "Request Pending"
+	case 603:
+		return "Decline"
 	case 504:
 		return "Server Time-out"
 	}

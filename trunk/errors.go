@@ -69,6 +69,8 @@ type StatusError struct {
 	Code    int
 	Reason  string
 	Warning string // text of the Warning header, if there was one
+	// Contacts are the SIP URIs that a 3xx names.
+	Contacts []string
 }
 
 func (e *StatusError) Error() string {

@@ -341,6 +341,9 @@ func (c *Call) accept(tx *sipnet.ServerTx, body []byte, offered bool) (*answer, 
 	if err != nil {
 		c.log.Info("answer not sent, tried again", "error", err)
 	}
+	if first && c.replaces != nil {
+		c.replaces.hang(ending{protocol: "SIP", cause: 200, text: "replaced"})
+	}
 	if !c.srv.spawn(func() { c.confirm(a) }) {
 		c.settle(a, ErrServerClosed)
 	}

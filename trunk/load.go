@@ -120,6 +120,7 @@ func (c *Config) fields() map[string]yamlfile.Setter {
 		"transport":         yamlfile.Enum(&c.Transport, "udp", "tcp", "tls"),
 		"largeRequests":     yamlfile.Enum(&c.LargeRequests, "udp", "tcp"),
 		"reliable":          yamlfile.Enum(&c.Reliable, "supported", "off", "required"),
+		"transfers":         yamlfile.Enum(&c.Transfers, "refuse", "accept"),
 		"listenAddress":     yamlfile.Parsed(&c.ListenAddress, parseIP),
 		"publicAddress":     yamlfile.Parsed(&c.PublicAddress, parseHost),
 		"mediaAddress":      yamlfile.Parsed(&c.MediaAddress, parseHost),

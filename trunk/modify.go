@@ -39,6 +39,8 @@ func (c *Call) inDialog(req *sip.Request, tx *sipnet.ServerTx) {
 		c.updated(req, tx)
 	case sip.PRACK:
 		c.pracked(req, tx)
+	case sip.REFER:
+		c.referred(req, tx)
 	case sip.INFO:
 		respond(tx, tx.NewResponse(200, "", nil))
 		c.tellInfo(req)

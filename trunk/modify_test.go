@@ -35,7 +35,7 @@ func TestInDialog(t *testing.T) {
 	}{
 		{name: "options", method: "OPTIONS", code: 200, headers: map[string]string{"Allow": "UPDATE"}},
 		{name: "info", method: "INFO", code: 200},
-		{name: "refer", method: "REFER", code: 405, headers: map[string]string{"Allow": "INVITE"}},
+		{name: "refer", method: "REFER", code: 603, headers: map[string]string{"Warning": "transfers"}},
 		{name: "extension", method: "INVITE", extra: "Require: foo\r\n", body: trunktest.Offer, code: 420,
 			headers: map[string]string{"Unsupported": "foo"}},
 		{name: "other body", method: "INVITE", extra: "Content-Type: text/plain\r\n", body: "x", code: 415,

@@ -66,6 +66,8 @@ func newTrunk(s *Server, cfg Config) (*Trunk, error) {
 		return nil, fmt.Errorf("transport %q is not one of udp, tcp, tls", cfg.Transport)
 	case !slices.Contains([]string{"off", "supported", "required"}, cfg.Reliable):
 		return nil, fmt.Errorf("reliable %q is not one of off, supported, required", cfg.Reliable)
+	case cfg.Transfers != "refuse" && cfg.Transfers != "accept":
+		return nil, fmt.Errorf("transfers %q is not one of refuse, accept", cfg.Transfers)
 	}
 	t := &Trunk{srv: s, cfg: cfg, listen: netip.AddrPortFrom(addr.Unmap(), uint16(cfg.LocalPort))}
 	if cfg.TLSCA != "" {
@@ -110,6 +112,7 @@ func (c Config) withDefaults() Config {
 	set(&c.Transport, "udp")
 	set(&c.LargeRequests, "udp")
 	set(&c.Reliable, "supported")
+	set(&c.Transfers, "refuse")
 	set(&c.ListenAddress, "0.0.0.0")
 	set(&c.MediaAddress, c.PublicAddress)
 	set(&c.Strangers, "refuse")

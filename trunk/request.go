@@ -13,7 +13,13 @@ import (
 
 // statusError makes an error of a final response.
 func statusError(res *sip.Response) *StatusError {
-	return &StatusError{Code: res.StatusCode, Reason: res.Reason, Warning: textOf(res, "Warning")}
+	e := &StatusError{Code: res.StatusCode, Reason: res.Reason, Warning: textOf(res, "Warning")}
+	if res.StatusCode < 400 {
+		for _, u := range contactsOf(res) {
+			e.Contacts = append(e.Contacts, u.String())
+		}
+	}
+	return e
 }
 
 // newRequest makes the next request of the dialog.
@@ -101,7 +107,10 @@ func (c *Call) transactBy(ctx context.Context, hop func(context.Context) (sipnet
 
 // lost ends a call whose dialog the far side does not know.
 func (c *Call) lost(res *sip.Response, method sip.RequestMethod) {
-	if method == sip.BYE || method == sip.PRACK { // of one branch of a fork, that
+	switch method {
+	case sip.BYE:
+		return
+	case sip.PRACK, sip.NOTIFY: // of one branch of a fork; of the transfer only (RFC 5057 section 5.1)
 		return
 	}
 	c.hang(ending{protocol: "SIP", cause: res.StatusCode, text: fmt.Sprintf("%s answered %d", method, res.StatusCode), err: statusError(res)})

@@ -143,6 +143,9 @@ type DialOptions struct {
 	// RingTime is the longest to wait for an answer, after which the call is
 	// cancelled; default 3 minutes.
 	RingTime time.Duration
+	// Redirects is how many places that 3xx responses name are tried, wherever
+	// they are; default 0: a redirection is a refusal.
+	Redirects int
 	// OnProgress is told provisional responses (180, 183) from the goroutine
 	// that dials.
 	OnProgress func(res *sip.Response)

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -89,6 +90,8 @@ func (s *otherServer) serve(nc net.Conn) error {
 			})
 		case *codecs.Opus:
 			r.OnDataOpus(track, s.sound)
+		default:
+			return fmt.Errorf("published as %T", track.Codec)
 		}
 	}
 	for {

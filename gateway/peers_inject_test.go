@@ -4,12 +4,15 @@ package gateway_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/trunkcast/trunkcast/gateway"
+	"github.com/trunkcast/trunkcast/inject"
+	"github.com/trunkcast/trunkcast/inject/rtsp/rtsptest"
 	"github.com/trunkcast/trunkcast/internal/peertest"
 	"github.com/trunkcast/trunkcast/trunk"
 )
@@ -23,6 +26,10 @@ func slicedClip(t testing.TB, folder string) {
 		"-c:v", "libx264", "-profile:v", "baseline", "-preset", "veryfast", "-tune", "zerolatency", "-g", "25",
 		"-x264-params", "slice-max-size=1100", "-b:v", "600k", "-c:a", "aac", "-movflags", "+faststart",
 		filepath.Join(folder, "flash.mp4"))
+	if err == nil { // the sound of the RTSP server for tests is Opus
+		out, errs, err = peertest.Run(t, 2*time.Minute, "ffmpeg", "-v", "error", "-nostdin", "-y", "-i", filepath.Join(folder, "flash.mp4"),
+			"-c:v", "copy", "-c:a", "libopus", filepath.Join(folder, "flash-opus.mp4"))
+	}
 	if err != nil {
 		t.Fatalf("%v %s %s", err, out, errs)
 	}
@@ -76,4 +83,50 @@ func TestPeerInject(t *testing.T) {
 			eventually(t, "call ended", func() bool { return len(g.Bridge.Sessions()) == 0 })
 		})
 	}
+}
+
+// TestPeerInjectStreams plays a stream that ffmpeg publishes to nginx, one of
+// an RTSP server and the pictures of a second softphone into a call.
+func TestPeerInjectStreams(t *testing.T) {
+	folder := t.TempDir()
+	slicedClip(t, folder)
+	clip := peertest.MakeClip(t, peertest.ClipOptions{Seconds: 30})
+	n := peertest.StartNginx(t)
+	peertest.Start(t, "ffmpeg", "-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", filepath.Join(folder, "flash.mp4"),
+		"-c", "copy", "-f", "flv", n.RTMPURL+"/live/flash")
+	n.WaitStream("flash", 15*time.Second)
+	camera := rtsptest.Serve(t, openFile(t, filepath.Join(folder, "flash-opus.mp4")), true)
+	g := startGateway(t, gateway.Config{Trunks: []trunk.Config{pbx("")}, RTMPListen: "off", MediaFolder: folder}, gateway.Options{})
+	phone := peertest.StartBaresip(t, peertest.BaresipOptions{Video: clip.Video})
+	phone.Dial(fmt.Sprintf("sip:100@%s", g.addr("pbx")))
+	s := g.Bridge.Sessions()[0]
+	tap := startTap(t, s)
+	for name, source := range map[string]string{"RTMP": n.RTMPURL + "/live/flash", "RTSP": camera.URL} {
+		t.Run(name, func(t *testing.T) {
+			g.curl("/call/inject_stream/startup", fmt.Sprintf(`{"callId":%q,"streamName":%q}`, s.ID(), source))
+			m := tap.watch(7 * time.Second)
+			t.Logf("measured: %v", m)
+			want := wanted
+			want.AudioCodec, want.FrameRate = "opus", 0 // the pace is that of a busy machine's ffmpeg
+			m.Check(t, want)
+			g.curl("/call/inject_stream/terminate", fmt.Sprintf(`{"callId":%q}`, s.ID()))
+		})
+	}
+}
+
+func openFile(t testing.TB, name string) *inject.File {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := inject.Open(t.Context(), f, info.Size(), inject.FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }

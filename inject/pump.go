@@ -23,6 +23,15 @@ const maxStep = 100 * time.Millisecond
 // all of that would be sent at once. After a longer one it begins anew.
 const maxFill = 300 * time.Millisecond
 
+// A server gives a live stream from its last key frame on, all at once. The
+// pictures are needed to decode the next ones; the sound would only make what
+// the receiver plays later than its pictures for good, so it is left away until
+// a frame has to be waited for.
+const (
+	catchUpWait = 8 * time.Millisecond
+	maxCatchUp  = 3 * time.Second
+)
+
 // pump is what one goroutine does for an Injector.
 type pump struct {
 	*Injector
@@ -38,7 +47,8 @@ type pump struct {
 	last     [2]time.Duration // DTS of the sink, of video and audio
 	step     [2]time.Duration // from the one before it
 	paused   bool
-	waitKey  bool // pictures are of no use before a key frame
+	waitKey  bool      // pictures are of no use before a key frame
+	catching time.Time // set: the frames since then may be old ones
 	rounds   int
 
 	key, jumped time.Duration // last key frame in the file, and the one gone back to
@@ -67,6 +77,9 @@ func newPump(i *Injector) *pump {
 	if p.burst <= 0 {
 		p.burst = defaultBurst
 	}
+	if i.Live {
+		p.catching = time.Now()
+	}
 	p.timer = time.NewTimer(0)
 	p.timer.Stop()
 	return p
@@ -77,7 +90,7 @@ func (p *pump) run() error {
 		if err := p.control(); err != nil {
 			return err
 		}
-		f, err := p.Source.ReadFrame(p.ctx)
+		f, err := p.read()
 		if err != nil {
 			return err
 		}
@@ -98,6 +111,19 @@ func (p *pump) run() error {
 			return err
 		}
 	}
+}
+
+// read returns the next frame, and tells old ones of a live stream.
+func (p *pump) read() (*media.Frame, error) {
+	if p.catching.IsZero() {
+		return p.Source.ReadFrame(p.ctx)
+	}
+	asked := time.Now()
+	f, err := p.Source.ReadFrame(p.ctx)
+	if now := time.Now(); now.Sub(asked) >= catchUpWait || now.Sub(p.catching) >= maxCatchUp {
+		p.catching = time.Time{}
+	}
+	return f, err
 }
 
 // control does what was asked for, and waits as long as that is to pause.
@@ -226,7 +252,7 @@ func (p *pump) serveKeyFrame() error {
 // wanted tells whether a frame goes to the sink.
 func (p *pump) wanted(f *media.Frame) bool {
 	if !f.Track.Codec.Video() {
-		return !p.NoAudio && !p.paused && !p.silent
+		return !p.NoAudio && !p.paused && !p.silent && p.catching.IsZero()
 	}
 	if p.NoVideo || p.paused {
 		return false

@@ -31,7 +31,7 @@ type Config struct {
 
 	LocalPort   int      // SIP port to listen on, UDP and TCP (and TLS, see TLS)
 	ProxyIP     string   // address or name of the PBX
-	RemotePort  int      // port of the PBX for registration and our own requests; default 5060
+	RemotePort  int      // port of the PBX for registration and our own requests; default 5060 (TLS: 5061), for a name what its SRV records say (RFC 3263)
 	URL         string   // rtmp:// or rtmps:// application; the stream name is appended
 	VisibleName string   // display name in From and Contact of our requests
 	SDP         string   // template of the answer; empty: all codecs, sendrecv
@@ -47,6 +47,7 @@ type Config struct {
 	Transport       string            // "udp" (default), "tcp" or "tls", for our own requests
 	Reliable        string            // reliable provisional responses (RFC 3262): "off"; "supported" (default): where the far side requires them, or has to get a session description; "required": no calls without
 	Transfers       string            // REFER and Replaces: "refuse" (603, default), "accept" (see Call.OnRefer and Call.Replaced)
+	KeepAlive       time.Duration     // an empty datagram to the PBX so often, for a NAT on the way; default 25s if it registers over UDP, else none; negative: none
 	LargeRequests   string            // requests of ours above 1300 bytes: "udp" (default, in fragments) or "tcp", tried before UDP (RFC 3261 section 18.1.1)
 	ListenAddress   string            // local IP address to listen on; default all (0.0.0.0)
 	PublicAddress   string            // IP address or name in Via, Contact and SDP in place of the local one; default: the local address of the route to the peer

@@ -104,7 +104,7 @@ func (t *Trunk) dialURI(o DialOptions) (sip.Uri, error) {
 		return sip.Uri{}, errors.New("trunk: dial: neither Number nor To")
 	}
 	uri := sip.Uri{Scheme: "sip", User: escapeUser(o.Number), Host: uriHost(t.cfg.Domain)}
-	if t.cfg.Domain == t.cfg.ProxyIP && t.cfg.RemotePort != 5060 {
+	if t.cfg.Domain == t.cfg.ProxyIP && t.cfg.RemotePort != 0 && t.cfg.RemotePort != 5060 {
 		uri.Port = t.cfg.RemotePort
 	}
 	return uri, nil

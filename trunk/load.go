@@ -121,6 +121,7 @@ func (c *Config) fields() map[string]yamlfile.Setter {
 		"largeRequests":     yamlfile.Enum(&c.LargeRequests, "udp", "tcp"),
 		"reliable":          yamlfile.Enum(&c.Reliable, "supported", "off", "required"),
 		"transfers":         yamlfile.Enum(&c.Transfers, "refuse", "accept"),
+		"keepAlive":         yamlfile.Duration(&c.KeepAlive, -time.Second, time.Hour),
 		"listenAddress":     yamlfile.Parsed(&c.ListenAddress, parseIP),
 		"publicAddress":     yamlfile.Parsed(&c.PublicAddress, parseHost),
 		"mediaAddress":      yamlfile.Parsed(&c.MediaAddress, parseHost),

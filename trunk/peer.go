@@ -58,7 +58,7 @@ func newTrunk(s *Server, cfg Config) (*Trunk, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("listenAddress %q is not an IP address", cfg.ListenAddress)
-	case cfg.LocalPort < 0 || cfg.LocalPort > 65535 || cfg.RemotePort < 1 || cfg.RemotePort > 65535:
+	case cfg.LocalPort < 0 || cfg.LocalPort > 65535 || cfg.RemotePort < 0 || cfg.RemotePort > 65535:
 		return nil, errors.New("a port is not between 0 and 65535")
 	case cfg.ProxyIP == "":
 		return nil, errors.New("no proxyIp")
@@ -97,9 +97,6 @@ func (c Config) withDefaults() Config {
 			*p = d
 		}
 	}
-	if c.RemotePort == 0 {
-		c.RemotePort = 5060
-	}
 	set(&c.AuthUser, c.Login)
 	set(&c.Domain, c.ProxyIP)
 	if c.Register == nil {
@@ -110,6 +107,15 @@ func (c Config) withDefaults() Config {
 		c.Expires = time.Hour
 	}
 	set(&c.Transport, "udp")
+	if c.RemotePort == 0 && isIP(c.ProxyIP) { // else SRV records are asked for it
+		c.RemotePort = 5060
+		if c.Transport == "tls" {
+			c.RemotePort = 5061
+		}
+	}
+	if c.KeepAlive == 0 && *c.Register && c.Transport == "udp" {
+		c.KeepAlive = 25 * time.Second
+	}
 	set(&c.LargeRequests, "udp")
 	set(&c.Reliable, "supported")
 	set(&c.Transfers, "refuse")
@@ -202,6 +208,9 @@ func (t *Trunk) resolve(ctx context.Context) {
 	list, err := t.srv.resolver.Lookup(ctx, t.cfg.ProxyIP, uint16(t.cfg.RemotePort), t.cfg.Transport)
 	if err == nil {
 		t.proxy.Store(&list)
+		if t.registrar != nil {
+			t.registrar.follow(list)
+		}
 	} else if ctx.Err() == nil || len(t.proxies()) == 0 {
 		t.srv.log.Warn("name not resolved", "trunk", t.cfg.Name, "name", t.cfg.ProxyIP, "error", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	mrand "math/rand/v2"
+	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -31,7 +33,9 @@ type registrar struct {
 	stop   context.CancelFunc
 	ended  chan struct{} // closed when run has returned
 
+	moved   chan struct{} // of one: the PBX is no more where we have registered
 	mu      sync.Mutex
+	at      netip.AddrPort // who has our address; not valid: nobody
 	state   Registration
 	seq     uint32
 	expires time.Duration // to ask for: that of the configuration, or what the registrar wants at least
@@ -40,6 +44,7 @@ type registrar struct {
 func newRegistrar(t *Trunk) *registrar {
 	r := &registrar{
 		t: t, callID: rand.Text(), tag: rand.Text(), expires: t.cfg.Expires, ended: make(chan struct{}),
+		moved: make(chan struct{}, 1),
 		state: Registration{State: Registering, Since: time.Now()},
 	}
 	r.ctx, r.stop = context.WithCancel(t.srv.ctx)
@@ -57,7 +62,8 @@ func (r *registrar) run() {
 	defer close(r.ended)
 	failed := 0
 	for {
-		ctx, cancel := context.WithTimeout(r.ctx, registerTime)
+		// Each address of the PBX has its time.
+		ctx, cancel := context.WithTimeout(r.ctx, registerTime*time.Duration(max(1, len(r.t.proxies()))))
 		granted, res, err := r.register(ctx, r.wanted())
 		cancel()
 		if r.ctx.Err() != nil {
@@ -91,9 +97,30 @@ func (r *registrar) pause(d time.Duration) bool {
 	select {
 	case <-timer.C:
 		return true
+	case <-r.moved:
+		return true
 	case <-r.ctx.Done():
 	}
 	return false
+}
+
+// place is who has our address; not valid while nobody has.
+func (r *registrar) place() netip.AddrPort {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.at
+}
+
+// follow registers at once with a PBX that has moved away from where we are
+// registered.
+func (r *registrar) follow(list []netip.AddrPort) {
+	if at := r.place(); !at.IsValid() || slices.Contains(list, at) {
+		return
+	}
+	select {
+	case r.moved <- struct{}{}:
+	default:
+	}
 }
 
 // refreshAfter is when to register again: at 80 to 90 % of the time granted,
@@ -231,6 +258,12 @@ func (r *registrar) exchange(ctx context.Context, req *sip.Request, to sipnet.Ta
 		return nil, err
 	}
 	res, err := final(ctx, tx)
+	r.mu.Lock()
+	r.at = netip.AddrPort{}
+	if err == nil && res.StatusCode < 300 {
+		r.at = tx.Flow().Remote()
+	}
+	r.mu.Unlock()
 	if errors.Is(err, ctx.Err()) {
 		tx.Terminate()
 	}

@@ -111,6 +111,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	for _, t := range s.list {
 		s.spawn(t.resolveOften)
+		if t.cfg.KeepAlive > 0 {
+			s.spawn(t.keepAlive)
+		}
 		if t.registrar != nil && !s.spawn(t.registrar.run) {
 			close(t.registrar.ended)
 		}

@@ -3,6 +3,7 @@ package trunk
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -44,6 +45,13 @@ func (k *socket) prepare() error {
 	if k.srv.Listener != nil {
 		k.ep.TrunkOf = k.trunkOf
 	}
+	return k.prepareTLS()
+}
+
+// prepareTLS gives the endpoint the certificates of all its trunks. The name
+// that a peer asks for chooses one, and whoever names none, or one that nobody
+// has, gets the first.
+func (k *socket) prepareTLS() error {
 	for _, t := range k.trunks {
 		if t.cfg.TLSCert == "" {
 			continue
@@ -52,9 +60,15 @@ func (k *socket) prepare() error {
 		if err != nil {
 			return &ConfigError{Trunk: t.cfg.Name, Err: err}
 		}
-		k.ep.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-		k.ep.TLSListen = netip.AddrPortFrom(k.listen.Addr(), uint16(t.cfg.TLSPort))
-		return nil
+		at := netip.AddrPortFrom(k.listen.Addr(), uint16(t.cfg.TLSPort))
+		if k.ep.TLS == nil {
+			k.ep.TLS, k.ep.TLSListen = &tls.Config{MinVersion: tls.VersionTLS12}, at
+		}
+		if k.ep.TLSListen != at {
+			return &ConfigError{Trunk: t.cfg.Name, Err: fmt.Errorf("tlsPort %d, but the trunks that share localPort %d have %d",
+				at.Port(), k.listen.Port(), k.ep.TLSListen.Port())}
+		}
+		k.ep.TLS.Certificates = append(k.ep.TLS.Certificates, cert)
 	}
 	return nil
 }

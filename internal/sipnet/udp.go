@@ -19,6 +19,15 @@ func (e *Endpoint) writeUDP(data []byte, f *Flow) error {
 	return e.udp.write(data, f.local.Addr(), f.remote)
 }
 
+// Ping sends an empty message over UDP that keeps the way to a peer open, and
+// that peers pass over (RFC 3261 section 7.5).
+func (e *Endpoint) Ping(to netip.AddrPort) error {
+	if !e.running() {
+		return ErrClosed
+	}
+	return e.writeUDP([]byte("\r\n\r\n"), &Flow{transport: "udp", local: e.addr, remote: unmap(to)})
+}
+
 // maxReadErrors is how often in a row reading may fail before the socket is
 // given up: an error of an earlier write (ICMP) shows up as one of reading.
 const maxReadErrors = 64

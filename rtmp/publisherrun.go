@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -218,8 +219,8 @@ func (p *Publisher) warnLevel(s State, err error) slog.Level {
 	}
 	text := err.Error()
 	var op *net.OpError
-	if errors.As(err, &op) { // the whole text has a local port that is another each time
-		text = op.Op + op.Err.Error()
+	if errors.As(err, &op) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		text = "network" // whether it is a reset or an end is chance
 	}
 	if text != p.warned || s == Closed {
 		p.warned = text

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trunkcast/trunkcast/gateway/api"
+	"github.com/trunkcast/trunkcast/media"
 )
 
 // Limits of one connection to the REST interface. Starting an injection may
@@ -35,8 +36,12 @@ func (g *Gateway) startHTTP(ctx context.Context) error {
 	if !loopback(g.cfg.HTTPListen) {
 		g.log.Warn("the REST interface asks for no password and is not on loopback", "listen", g.cfg.HTTPListen)
 	}
+	g.api = api.New(g.Bridge, g.log)
+	if g.RTMP != nil {
+		g.api.Publish = g.publish
+	}
 	g.http = &http.Server{
-		Handler: api.New(g.Bridge, g.log), ReadHeaderTimeout: httpHeaderTimeout, ReadTimeout: httpReadTimeout,
+		Handler: g.api, ReadHeaderTimeout: httpHeaderTimeout, ReadTimeout: httpReadTimeout,
 		IdleTimeout: httpIdleTimeout, MaxHeaderBytes: httpMaxHeader,
 		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
@@ -46,6 +51,11 @@ func (g *Gateway) startHTTP(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// publish gives a stream of a request to the players of the embedded server.
+func (g *Gateway) publish(name string, needKeyFrame func()) (media.Sink, error) {
+	return g.RTMP.Publish(defaultApplication+"/"+name, needKeyFrame)
 }
 
 // RESTURL is where the REST interface is reached from this host, empty if it

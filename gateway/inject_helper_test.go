@@ -107,7 +107,19 @@ func (r *running) dial(caps *sdp.Capabilities) *phone {
 	return r.dialTrunk("pbx", caps)
 }
 
+// dialTrunk is dial on a trunk of another name.
 func (r *running) dialTrunk(name string, caps *sdp.Capabilities) *phone {
+	r.t.Helper()
+	return r.place(name, func(m *rtpio.Session) { m.Caps = caps })
+}
+
+// dialWith is dial with a media session that was changed.
+func (r *running) dialWith(change func(*rtpio.Session)) *phone {
+	r.t.Helper()
+	return r.place("pbx", change)
+}
+
+func (r *running) place(name string, change func(*rtpio.Session)) *phone {
 	r.t.Helper()
 	p := &phone{t: r.t, g: r}
 	no := false
@@ -119,7 +131,8 @@ func (r *running) dialTrunk(name string, caps *sdp.Capabilities) *phone {
 	if err := ua.Start(ctx); err != nil {
 		r.t.Fatal(err)
 	}
-	p.media = &rtpio.Session{Caps: caps, Ports: &rtpio.Ports{First: 32000, Last: 33999, Addr: to.Addr()}, Output: media.SinkFunc(p.take)}
+	p.media = &rtpio.Session{Ports: &rtpio.Ports{First: 32000, Last: 33999, Addr: to.Addr()}, Output: media.SinkFunc(p.take)}
+	change(p.media)
 	var err error
 	dialling, done := context.WithTimeout(ctx, 30*time.Second)
 	defer done()

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/trunkcast/trunkcast"
+	"github.com/trunkcast/trunkcast/gateway/api"
 	"github.com/trunkcast/trunkcast/inject"
 	"github.com/trunkcast/trunkcast/listener"
 	"github.com/trunkcast/trunkcast/media"
@@ -62,6 +63,7 @@ type Gateway struct {
 	opts    Options
 	log     *slog.Logger
 	http    *http.Server
+	api     *api.Handler
 	closers []func()   // of what waits for nothing any more
 	fail    chan error // what ended a server by itself
 	wg      sync.WaitGroup
@@ -210,6 +212,7 @@ func (g *Gateway) shutdown(ctx context.Context) error {
 	var errs []error
 	if g.http != nil {
 		errs = append(errs, g.http.Close())
+		g.api.Close()
 	}
 	if g.Trunks != nil {
 		errs = append(errs, g.Trunks.Shutdown(ctx))

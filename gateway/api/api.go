@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/trunkcast/trunkcast"
+	"github.com/trunkcast/trunkcast/media"
 )
 
 // Prefix is the path below which the interface lives.
@@ -34,8 +35,12 @@ const maxBody = 64 << 10
 type Handler struct {
 	Bridge *trunkcast.Bridge
 	Logger *slog.Logger // nil discards
+	// Publish gives the streams of /vod/startup to players under their name,
+	// too; nil leaves them to the calls.
+	Publish func(name string, needKeyFrame func()) (media.Sink, error)
 
-	mux *http.ServeMux
+	mux  *http.ServeMux
+	vods vods
 }
 
 // New returns a Handler for b.
@@ -57,6 +62,7 @@ func (h *Handler) routes() {
 	h.handle("/call/terminate", h.callTerminate)
 	h.handle("/call/send_dtmf", h.callSendDTMF)
 	h.injectRoutes()
+	h.vodRoutes()
 	h.mux.HandleFunc(Prefix+"/", func(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, &Error{Status: http.StatusNotFound, Message: "no such call of the interface"})
 	})

@@ -29,6 +29,7 @@ type dialling struct {
 	call    *Call
 	invite  *sip.Request
 	forget  *time.Timer
+	rang    bool // a provisional response came; for the goroutine that dials
 	mu      sync.Mutex
 	branch  string // tag of the one that has won, or empty
 	others  map[string]*Call
@@ -192,7 +193,7 @@ func (c *Call) place(ctx context.Context, to sipnet.Target, o DialOptions) error
 		auth = &credentials{user: o.AuthUser, password: o.Password}
 	}
 	addrs, more := to.Others, redirects{left: o.Redirects}
-	uri := c.request.Recipient
+	uri, again := c.request.Recipient, false
 	for {
 		req := c.nextInvite(uri, auth)
 		d := c.sock.expect(c, req, o.RingTime+forkLife)
@@ -205,8 +206,12 @@ func (c *Call) place(ctx context.Context, to sipnet.Target, o DialOptions) error
 			return c.established(res, d, req)
 		case err == nil && auth.learn(res):
 			continue
-		case next(res, err) && len(addrs) > 0 && to.Transport == "udp" && ctx.Err() == nil:
+		case to.Transport != "udp" && errors.Is(err, sipnet.ErrTransport) && !again && !d.rang && ctx.Err() == nil:
+			again = true // a connection of before that was dead
+			continue
+		case next(res, err) && len(addrs) > 0 && ctx.Err() == nil:
 			to.Addr, addrs = addrs[0], addrs[1:] // RFC 3263 section 4.3
+			to.Others = addrs
 			continue
 		}
 		if err == nil {
@@ -288,6 +293,7 @@ func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, 
 			case res.StatusCode >= 200:
 				return res, nil
 			}
+			d.rang = true
 			if !c.heard(res, d) {
 				continue
 			}

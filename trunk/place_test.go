@@ -207,3 +207,16 @@ func TestCertificateByName(t *testing.T) {
 		t.Errorf("two TLS ports on one socket: %v", err)
 	}
 }
+
+// A connection that has died is found out by the call that needs it, which then
+// makes another.
+func TestDialOverDeadConnection(t *testing.T) {
+	p := trunktest.NewPeer(t, "tcp")
+	s := serverFor(t, p, Config{Transport: "tcp"})
+	for range 20 {
+		done := dialled(context.Background(), s, &trunktest.Negotiator{}, DialOptions{Number: "1"})
+		p.Response(p.Request("INVITE"), 486, "x", "", "")
+		get(t, done, "Dial")
+		p.CloseConns() // and the next call comes at once
+	}
+}

@@ -241,8 +241,9 @@ func (r *registrar) register(ctx context.Context, expires time.Duration) (time.D
 			if expires, brief = r.longer(res, expires), true; expires > 0 {
 				continue
 			}
-		case next(res, err) && len(others) > 0 && to.Transport == "udp" && ctx.Err() == nil:
+		case next(res, err) && len(others) > 0 && ctx.Err() == nil:
 			to.Addr, others = others[0], others[1:]
+			to.Others = others
 			continue
 		}
 		if err != nil {

@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -118,6 +117,7 @@ func pictures(t testing.TB, url string) {
 }
 
 func TestCallAndItsEnd(t *testing.T) {
+	t.Parallel()
 	r := local(t, nil)
 	hangup := r.call("100")
 	pictures(t, r.URL("live/rtmp_100"))
@@ -180,6 +180,7 @@ func TestSameNumber(t *testing.T) {
 }
 
 func TestMediaTimeout(t *testing.T) {
+	t.Parallel()
 	r := local(t, func(cfg *trunk.Config) { cfg.MediaTimeout = time.Second })
 	peer := trunktest.NewPeer(t, "udp")
 	leg := peer.Establish(r.addr("pbx"), "100")
@@ -191,44 +192,92 @@ func TestMediaTimeout(t *testing.T) {
 	eventually(t, "end told", func() bool { return r.has(trunkcast.CallEnded) })
 }
 
-// TestDeadServers publishes to a server that accepts and never answers, and to
-// one that closes at once: the calls do not notice, the states are told.
-func TestDeadServers(t *testing.T) {
+// TestOwnHangup ends a call from our side; the caller hears why.
+func TestOwnHangup(t *testing.T) {
+	t.Parallel()
+	r := local(t, nil)
+	peer := trunktest.NewPeer(t, "tcp")
+	leg := peer.Establish(r.addr("pbx"), "100")
+	eventually(t, "stream", func() bool { return len(r.streams()) == 1 })
+	done := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		done <- r.Bridge.Sessions()[0].Hangup(ctx, "closing time")
+	}()
+	bye := leg.Await("BYE")
+	if !strings.Contains(bye.Header("Reason"), "closing time") {
+		t.Errorf("Reason %q", bye.Header("Reason"))
+	}
+	peer.Response(bye, 200, "", "", "")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	eventually(t, "stream gone", func() bool { return len(r.streams()) == 0 && r.has(trunkcast.CallEnded) })
+}
+
+// deadServer accepts connections and, if it is to, closes them at once.
+func deadServer(t *testing.T, closes bool) (addr string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	closing, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closing.Close()
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+	})
 	go func() {
+		defer close(done)
 		for {
-			c, err := closing.Accept()
+			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			c.Close()
+			if closes {
+				c.Close()
+			} else {
+				defer c.Close()
+			}
 		}
 	}()
-	for name, addr := range map[string]net.Addr{"never answers": l.Addr(), "closes": closing.Addr()} {
+	return l.Addr().String()
+}
+
+// TestDeadServers publishes to a server that accepts and never answers, and to
+// one that closes at once: the call does not notice, the events tell the
+// states, and the log tells it once.
+func TestDeadServers(t *testing.T) {
+	t.Parallel()
+	for name, closes := range map[string]bool{"never answers": false, "closes": true} {
 		t.Run(name, func(t *testing.T) {
-			r := local(t, func(cfg *trunk.Config) { cfg.URL = fmt.Sprintf("rtmp://%s/live", addr) })
+			t.Parallel()
+			addr := deadServer(t, closes)
+			r := local(t, func(cfg *trunk.Config) { cfg.URL = "rtmp://" + addr + "/live" })
 			hangup := r.call("100")
-			eventually(t, "packets", func() bool {
-				s := r.Bridge.Sessions()
-				return len(s) == 1 && len(s[0].Stats().Media.Lines) == 2 && s[0].Stats().Media.Lines[1].Received.Packets > 50
-			})
+			eventually(t, "sound and picture", r.twoKindsOfMedia)
+			attempts := 1 // of those that take 10 s
+			if closes {
+				attempts = 3
+			}
+			eventually(t, "failure told", func() bool { return r.waits() >= attempts && r.outputError() != nil })
 			st := r.Bridge.Sessions()[0].Stats().Outputs
-			if len(st) != 1 || st[0].RTMP == nil || st[0].RTMP.State == rtmp.Live {
+			if len(st) != 1 || st[0].RTMP == nil || st[0].RTMP.State == rtmp.Live || st[0].RTMP.LastError == nil {
 				t.Errorf("outputs %+v", st)
+			}
+			if n := strings.Count(r.log.String(), `level=WARN msg="RTMP publishing interrupted"`); n != 1 {
+				t.Errorf("%d lines of the log tell it", n)
+			}
+			if r.has(trunkcast.CallEnded) || r.has(trunkcast.OutputEnded) {
+				t.Error("the call or its output ended")
 			}
 			begun := time.Now()
 			hangup()
-			t.Logf("hung up in %v", time.Since(begun).Round(time.Millisecond))
 			eventually(t, "end told", func() bool { return r.has(trunkcast.CallEnded) })
+			if took := time.Since(begun); took > 10*time.Second {
+				t.Errorf("the end took %v", took)
+			}
 		})
 	}
 }

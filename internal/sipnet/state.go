@@ -124,44 +124,83 @@ func (e *Endpoint) prepare(ctx context.Context) error {
 	return nil
 }
 
-// listen opens the sockets. With port 0 it looks for a number that is free on
-// UDP and TCP both.
+// sockets are those of an endpoint.
+type sockets struct {
+	udp           *udpSocket
+	listeners     []net.Listener
+	addr, tlsAddr netip.AddrPort
+}
+
+func (s *sockets) close() {
+	if s.udp != nil {
+		s.udp.Close()
+	}
+	for _, l := range s.listeners {
+		l.Close()
+	}
+}
+
+// listen opens the sockets, unless Close comes meanwhile.
 func (e *Endpoint) listen(ctx context.Context) error {
+	var s sockets
+	if err := e.openAll(ctx, &s); err != nil {
+		s.close()
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		s.close()
+		return ErrClosed
+	}
+	e.udp, e.listeners, e.addr, e.tlsAddr = s.udp, s.listeners, s.addr, s.tlsAddr
+	return nil
+}
+
+// openAll opens the sockets. With port 0 it looks for a number that is free on UDP
+// and TCP both.
+func (e *Endpoint) openAll(ctx context.Context, s *sockets) error {
 	tries := 1
 	if e.Listen.Port() == 0 {
 		tries = 32
 	}
-	var tcp net.Listener
-	var failed error
+	var err error
 	for range tries {
-		udp, err := listenUDP(e.Listen)
-		if err != nil {
-			return &ListenError{"udp", e.Listen, err}
-		}
-		e.udp, e.addr = udp, udp.addr
-		at := netip.AddrPortFrom(e.Listen.Addr(), e.addr.Port())
-		var lc net.ListenConfig
-		if tcp, err = lc.Listen(ctx, network("tcp", at), at.String()); err == nil {
-			failed = nil
+		if err = s.openPair(ctx, e.Listen); err == nil {
 			break
 		}
-		udp.Close()
-		failed = &ListenError{"tcp", at, err}
+		var l *ListenError
+		if errors.As(err, &l) && l.Transport == "udp" {
+			return err
+		}
 	}
-	if failed != nil {
-		return failed
-	}
-	e.listeners = append(e.listeners, tcp)
-	if !e.TLSListen.IsValid() {
-		return nil
+	if err != nil || !e.TLSListen.IsValid() {
+		return err
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, network("tcp", e.TLSListen), e.TLSListen.String())
 	if err != nil {
 		return &ListenError{"tls", e.TLSListen, err}
 	}
-	e.tlsAddr = addrOf(l.Addr())
-	e.listeners = append(e.listeners, tls.NewListener(l, e.TLS))
+	s.tlsAddr = addrOf(l.Addr())
+	s.listeners = append(s.listeners, tls.NewListener(l, e.TLS))
+	return nil
+}
+
+// openPair opens one port for UDP and TCP.
+func (s *sockets) openPair(ctx context.Context, at netip.AddrPort) error {
+	udp, err := listenUDP(at)
+	if err != nil {
+		return &ListenError{"udp", at, err}
+	}
+	at = netip.AddrPortFrom(at.Addr(), udp.addr.Port())
+	var lc net.ListenConfig
+	tcp, err := lc.Listen(ctx, network("tcp", at), at.String())
+	if err != nil {
+		udp.Close()
+		return &ListenError{"tcp", at, err}
+	}
+	s.udp, s.addr, s.listeners = udp, udp.addr, []net.Listener{tcp}
 	return nil
 }
 

@@ -24,7 +24,8 @@ const (
 	roundLength = 10 * time.Second // of the clip that goes round; the pattern repeats after 5 s
 	roundFrames = int(roundLength / frameTime)
 	keyInterval = 50 // frames between two key frames that nobody asked for
-	keyStep     = 10 // frames until one that was asked for, at most
+	keyStep     = 10 // frames until one that was asked for, at most, of a film with all takes
+	allTakes    = keyInterval / keyStep
 )
 
 // film is a flash and a beep each second at 50 fps, encoded several times:
@@ -36,8 +37,8 @@ type film struct {
 	sound []*media.Frame
 }
 
-// makeFilm makes a film of a size in pixels.
-func makeFilm(t testing.TB, width, height, bitRate int) *film {
+// makeFilm makes a film of a size in pixels, with as many takes.
+func makeFilm(t testing.TB, width, height, bitRate, takes int) *film {
 	t.Helper()
 	clip := peertest.MakeClip(t, peertest.ClipOptions{
 		Seconds: int(roundLength / time.Second), Width: width, Height: height, FrameRate: frameRate,
@@ -45,7 +46,7 @@ func makeFilm(t testing.TB, width, height, bitRate int) *film {
 	dir := t.TempDir()
 	args := []string{"-v", "error", "-nostdin", "-y", "-i", clip.Video, "-i", clip.Audio}
 	var files []string
-	for k := range keyInterval / keyStep {
+	for k := range takes {
 		file := filepath.Join(dir, fmt.Sprintf("take%d.mp4", k))
 		files = append(files, file)
 		rate := fmt.Sprint(bitRate)
@@ -121,14 +122,13 @@ func (c *camera) run(ctx context.Context, sink media.Sink) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if n%keyStep == 0 {
+		if k := n % keyInterval / keyStep; n%keyStep == 0 && k < len(c.film.Load().takes) {
 			next := c.film.Load()
-			changed := next != shown
-			if changed || c.asked.Swap(false) {
-				if !changed {
+			if asked := c.asked.Swap(false); asked || next != shown {
+				if asked {
 					c.served.Add(1)
 				}
-				take, shown = n/keyStep%len(next.takes), next
+				take, shown = k, next
 			}
 		}
 		round := time.Duration(n/roundFrames) * roundLength

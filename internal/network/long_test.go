@@ -8,3 +8,6 @@ const (
 	long      = true
 	watchTime = 30 * time.Second
 )
+
+// outages are how long the RTMP server is away.
+var outages = []time.Duration{100 * time.Millisecond, 5 * time.Second, 60 * time.Second}

@@ -70,6 +70,7 @@ func TestCommandFails(t *testing.T) {
 
 // TestHangingCommand ends a command with its child.
 func TestHangingCommand(t *testing.T) {
+	t.Parallel()
 	pid := filepath.Join(t.TempDir(), "pid")
 	f := &Finisher{Command: []string{script(t, "sleep 300 & echo $! > "+pid+".new; mv "+pid+".new "+pid+"; wait")},
 		CommandTimeout: 2 * time.Second}
@@ -101,6 +102,7 @@ func running(pid int) bool {
 
 // TestBackgroundCommand lets a command leave a child behind.
 func TestBackgroundCommand(t *testing.T) {
+	t.Parallel()
 	if err := runCommand(t.Context(), []string{script(t, "sleep 20 & exit 0")}, patience, "s", "p"); err != nil {
 		t.Error(err)
 	}

@@ -166,6 +166,42 @@ func TestTracksChange(t *testing.T) {
 	}
 }
 
+// TestHeldSound goes with the next key frame, and is bounded if none comes.
+func TestHeldSound(t *testing.T) {
+	r, l := testRecorder(t)
+	video := mediatest.Merge(6*time.Second, &mediatest.Video{GOP: 50})
+	late := opusAudio()
+	late.At = 3 * time.Second
+	frames := append(video, mediatest.Merge(6*time.Second, late)...)
+	slices.SortStableFunc(frames, func(x, y *media.Frame) int { return int(x.DTS - y.DTS) })
+	paths := record(t, r, l, Options{}, frames)
+	if len(paths) != 2 {
+		t.Fatalf("files %v", paths)
+	}
+	_, list := readFragmented(t, readAll(t, paths[1]))
+	if v, a := len(ofKind(list, true)), len(ofKind(list, false)); v != 50 || a != 150 {
+		t.Errorf("%d pictures and %d frames of sound in the second file, want those from the key frame at 4 s and all", v, a)
+	}
+
+	rec, err := newRecording(r, Info{Stream: "held"}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range video[:40] {
+		rec.take(f)
+	}
+	most := 0
+	for i := range 2 * maxHeld {
+		at := 1600*time.Millisecond + time.Duration(i)*100*time.Microsecond
+		rec.take(&media.Frame{Track: opusTrack, PTS: at, DTS: at, Data: [][]byte{{1}}})
+		most = max(most, len(rec.held))
+	}
+	if most > maxHeld || most < maxHeld/2 {
+		t.Errorf("%d frames held", most)
+	}
+	rec.finish()
+}
+
 // TestRefusals counts what no file can take, and tells of it once.
 func TestRefusals(t *testing.T) {
 	r, l := testRecorder(t)

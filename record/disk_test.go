@@ -122,6 +122,7 @@ func TestFullDisk(t *testing.T) {
 
 // TestReserve pauses while less than the reserve is free, and warns before.
 func TestReserve(t *testing.T) {
+	t.Parallel()
 	r, l := testRecorder(t)
 	d := &badDisk{left: -1, space: 2000}
 	r.disk, r.Reserve, r.Warn, r.Retry = d, 1000, 1500, time.Millisecond
@@ -156,8 +157,13 @@ func TestReserve(t *testing.T) {
 	}
 	before := len(l.of(PartStarted))
 	d.set(func() { d.space = 1100 }) // above the reserve, but not enough to begin
+	lost := rec.Stats().Lost
 	until += 2 * time.Second
 	write(until)
+	eventually(t, "frames are lost", func() bool { return rec.Stats().Lost >= lost+40 })
+	if !rec.Stats().Paused || len(l.of(Resumed)) > 0 {
+		t.Error("resumed without room")
+	}
 	d.set(func() { d.space = 3000 })
 	writeTill(Resumed, 1)
 	writeTill(PartStarted, before+1)
@@ -169,6 +175,7 @@ func TestReserve(t *testing.T) {
 // TestHangingDisk takes frames through a Stream to a disk that does not
 // respond, and then does.
 func TestHangingDisk(t *testing.T) {
+	t.Parallel()
 	r, l := testRecorder(t)
 	hang := make(chan struct{})
 	d := &badDisk{left: -1, space: -1, hang: hang}
@@ -214,6 +221,41 @@ func TestHangingDisk(t *testing.T) {
 	if err := rec.Close(); err != nil {
 		t.Errorf("Close again: %v", err)
 	}
+}
+
+// TestSlowDisk lets WriteFrame wait, and go on with the disk.
+func TestSlowDisk(t *testing.T) {
+	t.Parallel()
+	r, l := testRecorder(t)
+	hang := make(chan struct{})
+	d := &badDisk{left: -1, space: -1, hang: hang}
+	r.disk = d
+	rec, err := r.Record(Info{Stream: "s"}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames := numbered(mediatest.Merge(6*time.Second, &mediatest.Video{Size: 100000, KeySize: 100000}))
+	done := make(chan error, 1)
+	go func() { done <- mediatest.Feed(context.Background(), rec, frames) }()
+	select {
+	case err := <-done:
+		t.Fatalf("15 MB were taken by a disk that hangs: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	d.set(func() { d.hang = nil })
+	close(hang)
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("WriteFrame still waits")
+	}
+	if err := rec.Close(); err != nil {
+		t.Fatal(err)
+	}
+	exactlyOnce(t, []string{l.wait(t, PartFinished, 1)[0].Path}, frames)
 }
 
 // TestNoFolder begins when the folder can be made.

@@ -161,6 +161,22 @@ func TestParameterSets(t *testing.T) {
 	}
 }
 
+// TestReorderedPictures begins with the first picture that is shown, 80 ms
+// after the sound, as the fragmented file does.
+func TestReorderedPictures(t *testing.T) {
+	video := mediatest.H264Track(32, 16)
+	frames := mediatest.Merge(time.Second, &mediatest.Video{Track: video})
+	for i, f := range frames {
+		f.PTS += []time.Duration{80, 160, 40, 40}[i%4] * time.Millisecond
+	}
+	plain := plainOf(t, fragmented(t, video, nil, frames))
+	at := bytes.Index(plain, []byte("elst"))
+	want := []byte{0, 0, 0, 2, 0, 0, 0, 80, 0xff, 0xff, 0xff, 0xff, 0, 1, 0, 0, 0, 0, 0x03, 0xe8, 0, 0, 0x1c, 0x20, 0, 1, 0, 0}
+	if got := plain[at+8 : at+8+len(want)]; !bytes.Equal(got, want) {
+		t.Errorf("edit list %x, want %x", got, want)
+	}
+}
+
 // TestLongGap has nothing for hours, as a call on hold.
 func TestLongGap(t *testing.T) {
 	video := &mediatest.Video{Track: mediatest.H264Track(32, 16), GOP: 5}

@@ -89,6 +89,18 @@ func TestUploadAndRemove(t *testing.T) {
 	}
 }
 
+func TestBackoff(t *testing.T) {
+	f := &Finisher{Retry: time.Second, MaxRetry: 5 * time.Second}
+	for attempts, want := range map[int]time.Duration{1: 1, 2: 2, 3: 4, 4: 5, 1000: 5} {
+		if got := f.backoff(attempts); got != want*time.Second {
+			t.Errorf("after %d: %v, want %d s", attempts, got, want)
+		}
+	}
+	if got := (&Finisher{}).backoff(1000); got != defaultMaxRetry {
+		t.Errorf("default %v", got)
+	}
+}
+
 type permanent struct{ error }
 
 func (permanent) Permanent() bool { return true }

@@ -78,8 +78,6 @@ func (t *fragTrack) add(f *media.Frame, pts, dts time.Duration) int {
 		if d := s.dts - t.samples[n-1].dts; d > 0 && d < int64(t.scale) { // no gap
 			t.frame = d
 		}
-	} else {
-		s.dts = max(s.dts, int64(t.start+t.duration))
 	}
 	if t.video {
 		s.offset = max(ticks(pts-dts, t.scale), 0)

@@ -20,6 +20,10 @@ const (
 	// failMemory is how long it waits for one repetition more after too few
 	// were waited for.
 	failMemory = 30 * time.Second
+	// failCost is how many answers to requests make up for a failure, of
+	// maxTrust that count at most.
+	failCost = 2
+	maxTrust = 16
 	// repairTime is what it takes beyond a round trip to have a packet again.
 	repairTime = askAfter + 20*time.Millisecond
 	// minReorder is how long a missing packet is waited for at least.
@@ -46,6 +50,7 @@ type inLine struct {
 	lastLoss time.Duration
 	repeats  int           // how often more than once a packet may be asked again before it is given up
 	failed   time.Duration // when that was too few, last
+	trust    int           // that what is asked again comes: up with each answer, down with each failure
 	asks     []uint16
 	give     func(inPacket) // deliver, made once
 
@@ -177,6 +182,7 @@ func (l *inLine) take(p inPacket, f *sdp.Format) {
 	if verdict != packetDuplicate {
 		if d, ok := s.answered(&p); ok {
 			l.r.repaired(d)
+			l.trust = min(l.trust+1, maxTrust)
 		}
 	}
 	switch verdict {
@@ -233,9 +239,13 @@ func (l *inLine) lost(now time.Duration) {
 }
 
 // unrepaired notes that a gap is given up though it was asked for: requests
-// and repetitions are lost too, and those that follow get another chance.
+// and repetitions are lost too, and those that follow get another chance,
+// unless the caller seems to send nothing again.
 func (l *inLine) unrepaired(now time.Duration) {
-	if l.repairs() && !l.stream.fresh {
+	if !l.repairs() || l.stream.fresh {
+		return
+	}
+	if l.trust = max(l.trust-failCost, 0); l.trust > 0 {
 		l.repeats, l.failed = min(l.repeats+1, askTries-1), now
 		l.lost(now)
 	}

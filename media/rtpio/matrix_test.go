@@ -21,7 +21,7 @@ func matrix() (all []weather) {
 						for _, rate := range []int{0, 1_500_000} {
 							for _, ppm := range []int64{0, 200, -200} {
 								for r := reportsRight; r <= reportsWrong; r++ {
-									all = append(all, weather{loss, bursts, jitter, mess, rate, ppm, r, nack})
+									all = append(all, weather{loss: loss, bursts: bursts, jitter: jitter, mess: mess, rate: rate, ppm: ppm, reports: r, nack: nack})
 								}
 							}
 						}
@@ -123,6 +123,19 @@ func TestRepetitionsAreLost(t *testing.T) {
 		st := o.r.line(1).stats(time.Since(o.start))
 		if st.Frozen > d/20 || st.Delay < 150*ms || st.Delay > o.r.clock.Longest() {
 			t.Errorf("frozen for %v, delay %v", st.Frozen, st.Delay)
+		}
+	})
+}
+
+// TestDeafCaller: nobody waits longer than once for a caller who agreed to
+// send again what is lost and never does.
+func TestDeafCaller(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const d = time.Minute
+		o := weather{loss: 0.05, nack: true, deaf: true, reports: reportsMissing}.live(t, d, d, 1)
+		if got := o.r.line(1).stats(time.Since(o.start)).Delay; got > 2*oneWay+repairTime+20*ms {
+			t.Errorf("delay %v", got)
 		}
 	})
 }

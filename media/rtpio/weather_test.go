@@ -38,6 +38,7 @@ type weather struct {
 	ppm     int64
 	reports reporting
 	nack    bool
+	deaf    bool // the caller sends nothing again
 }
 
 func (w weather) String() string {
@@ -264,7 +265,7 @@ func (o *outside) asked(channel int, b []byte) {
 		o.keyNow = true
 		return
 	}
-	for ; len(b) >= 2; b = b[2:] {
+	for ; len(b) >= 2 && !o.weather.deaf; b = b[2:] {
 		if p := o.resend[binary.BigEndian.Uint16(b)]; p != nil {
 			o.there[1].Send(0, slices.Clone(p))
 		}

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/trunkcast/trunkcast/listener"
 	"github.com/trunkcast/trunkcast/trunk/trunktest"
 )
 
@@ -274,4 +278,28 @@ func TestRingAgainAndPublicAddress(t *testing.T) {
 	if err := c.Ring(180, ""); err == nil {
 		t.Error("rings after its end")
 	}
+}
+
+// A lost ACK is sent again for the 200 that comes again.
+func TestLostACK(t *testing.T) {
+	p := trunktest.NewPeer(t, "udp")
+	var lost atomic.Int32
+	s := serve(t, &Server{
+		Trunks: []Config{{RemotePort: int(p.Addr().Port())}},
+		Listener: listener.Func(func(_ context.Context, m *listener.Message) error {
+			if m.Direction == listener.Outgoing && m.Request != nil && m.Request.Method == sip.ACK && lost.Add(1) == 1 {
+				return listener.Drop
+			}
+			return nil
+		}),
+	})
+	c, _ := dial(t, s, func() {
+		p.Accept("", "v=0\r\n")
+		p.Request("ACK")
+	}, DialOptions{Number: "1"})
+	if n := lost.Load(); n < 2 {
+		t.Errorf("%d ACKs", n)
+	}
+	go c.Hangup(context.Background(), "")
+	p.Response(p.Request("BYE"), 200, "", "", "")
 }

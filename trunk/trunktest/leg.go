@@ -171,7 +171,9 @@ func (p *Peer) Accept(extra, body string) (*Leg, *Message) {
 	p.t.Helper()
 	req := p.Request("INVITE")
 	l := p.LegOf(req)
-	p.Response(req, 200, param(l.Local, "tag"), "Contact: "+p.Contact()+"\r\n"+extra, body)
+	text := response(req, 200, param(l.Local, "tag"), "Contact: "+p.Contact()+"\r\n"+extra, body)
+	p.repeat(l.CallID, func() { _, _ = p.udp.WriteToUDPAddrPort([]byte(text), req.From) })
+	p.Send(req.From, text)
 	return l, req
 }
 

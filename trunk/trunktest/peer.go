@@ -10,8 +10,9 @@
 //	leg.Request("BYE", "", "")
 //	leg.Expect("BYE", 200)
 //
-// Nothing is sent by itself but the ACK to a failure. Retransmissions of
-// requests are shown once.
+// Nothing is sent by itself but the ACK to a failure, and over UDP the 200 of
+// Accept again until its ACK comes: a datagram may get lost on a busy machine.
+// Retransmissions of requests are shown once.
 package trunktest
 
 import (
@@ -47,12 +48,16 @@ type Peer struct {
 	conns map[netip.AddrPort]net.Conn // by remote address
 	kept  []*Message                  // that came and nobody has asked for yet
 	seen  map[string]bool             // requests, by method and branch
+	acked map[string]chan struct{}    // closed by the ACK; by Call-ID, of those that Accept waits for
+	done  chan struct{}               // closed by Close
+	once  sync.Once
 }
 
 // NewPeer opens a port until the test ends.
 func NewPeer(t testing.TB, transport string) *Peer {
 	t.Helper()
-	p := &Peer{t: t, transport: transport, in: make(chan *Message, 4096), conns: map[netip.AddrPort]net.Conn{}, seen: map[string]bool{}}
+	p := &Peer{t: t, transport: transport, in: make(chan *Message, 4096), conns: map[netip.AddrPort]net.Conn{}, seen: map[string]bool{},
+		acked: map[string]chan struct{}{}, done: make(chan struct{})}
 	var err error
 	if transport == "tcp" {
 		if p.tcp, err = net.Listen("tcp4", "127.0.0.1:0"); err == nil {
@@ -77,6 +82,7 @@ func (p *Peer) Addr() netip.AddrPort { return p.addr }
 
 // Close closes the port and all connections.
 func (p *Peer) Close() {
+	p.once.Do(func() { close(p.done) })
 	if p.udp != nil {
 		p.udp.Close()
 	}
@@ -121,6 +127,14 @@ func (p *Peer) take(m *Message) {
 		if again {
 			return
 		}
+	}
+	if m.Method == "ACK" {
+		p.mu.Lock()
+		if c := p.acked[m.Header("Call-ID")]; c != nil {
+			close(c)
+			delete(p.acked, m.Header("Call-ID"))
+		}
+		p.mu.Unlock()
 	}
 	p.in <- m
 }
@@ -251,6 +265,10 @@ func (p *Peer) Request(method string) *Message {
 // are header lines with their ends. A retransmission gets it by another call.
 func (p *Peer) Response(req *Message, code int, tag, extra, body string) {
 	p.t.Helper()
+	p.Send(req.From, response(req, code, tag, extra, body))
+}
+
+func response(req *Message, code int, tag, extra, body string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "SIP/2.0 %d Test\r\n", code)
 	for _, name := range []string{"Via", "Record-Route", "From", "To", "Call-ID", "CSeq"} {
@@ -263,7 +281,33 @@ func (p *Peer) Response(req *Message, code int, tag, extra, body string) {
 	}
 	b.WriteString(extra)
 	writeBody(&b, body)
-	p.Send(req.From, b.String())
+	return b.String()
+}
+
+// repeat calls send twice a second until the ACK of a call comes (RFC 3261
+// section 13.3.1.4).
+func (p *Peer) repeat(callID string, send func()) {
+	if p.udp == nil {
+		return
+	}
+	acked := make(chan struct{})
+	p.mu.Lock()
+	p.acked[callID] = acked
+	p.mu.Unlock()
+	go func() {
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
+		for range 30 {
+			select {
+			case <-tick.C:
+				send()
+			case <-acked:
+				return
+			case <-p.done:
+				return
+			}
+		}
+	}()
 }
 
 // Contact is the value of the Peer's Contact.

@@ -89,7 +89,7 @@ func TestDemo(t *testing.T) {
 		if err != nil {
 			t.Errorf("end: %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(5 * time.Second):
 		t.Fatal("the demo does not end")
 	}
 	t.Logf("ended in %v", time.Since(stopping).Round(time.Millisecond))

@@ -23,6 +23,7 @@ func decode[T any](t *testing.T, text string) (v T) {
 
 // TestRESTCalls finds, dials into and ends a call.
 func TestRESTCalls(t *testing.T) {
+	t.Parallel()
 	g := injecting(t, nil)
 	for _, path := range []string{"/call/find_all", "/call/find", "/call/terminate", "/call/send_dtmf"} {
 		body := map[string]any{}
@@ -76,6 +77,7 @@ func TestRESTCalls(t *testing.T) {
 // TestRESTVOD lets a file run as a stream: a call gets it by its name, and a
 // player too.
 func TestRESTVOD(t *testing.T) {
+	t.Parallel()
 	g := injecting(t, nil)
 	clip := indexClip(t, demoClip)
 	g.must("/vod/startup", map[string]any{"uri": "vod://clip.mp4", "localStreamName": "film", "loop": true})

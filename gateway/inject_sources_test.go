@@ -1,24 +1,31 @@
 package gateway_test
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/trunkcast/trunkcast"
 	"github.com/trunkcast/trunkcast/gateway"
+	"github.com/trunkcast/trunkcast/inject"
+	"github.com/trunkcast/trunkcast/inject/httpfile"
 	"github.com/trunkcast/trunkcast/inject/rtsp/rtsptest"
 	"github.com/trunkcast/trunkcast/internal/democlip"
 	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/media/sdp"
+	"github.com/trunkcast/trunkcast/trunk"
 )
 
 // TestInjectSources plays the clip into a call from every kind of source.
 func TestInjectSources(t *testing.T) {
+	t.Parallel()
 	objects := objectServer(t)
 	g := injecting(t, func(c *gateway.Config) {
 		c.S3 = gateway.S3Config{Endpoint: objects, AccessKey: "key", SecretKey: "secret", Region: "eu-1", PathStyle: true}
@@ -32,7 +39,6 @@ func TestInjectSources(t *testing.T) {
 	id := g.Bridge.Sessions()[0].ID()
 	published := publishClip(t, g)
 	camera := rtsptest.Serve(t, democlip.Open(), true).URL
-	p := g.dial(nil)
 	for name, source := range map[string]string{
 		"file":            "vod://clip.mp4",
 		"channel":         "vod-live://clip.mp4",
@@ -46,19 +52,55 @@ func TestInjectSources(t *testing.T) {
 		"RTSP":            camera,
 	} {
 		t.Run(name, func(t *testing.T) {
-			begun := time.Now()
+			t.Parallel()
+			p := g.dial(nil)
 			g.must("/call/inject_stream/startup", p.body(map[string]any{"streamName": source}))
-			defer g.must("/call/inject_stream/terminate", p.body(nil))
 			eventually(t, "pictures and sound of the clip", func() bool {
-				return len(clip.positions(p.pictures(begun))) >= 30 && p.sounds(begun) >= 20
+				return len(clip.positions(p.pictures(time.Time{}))) >= 30 && p.sounds(time.Time{}) >= 20
 			})
+			g.must("/call/inject_stream/terminate", p.body(nil))
 		})
-		time.Sleep(300 * time.Millisecond) // what is under way of it
 	}
+}
+
+// TestInjectStall has a web server that stops in mid-file: the injection ends
+// with a clear error, the call goes on, and another can begin.
+func TestInjectStall(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(demoClip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+		_, _ = w.Write(data[:len(data)-10_000])
+		w.(http.Flusher).Flush()
+		<-stop
+	}))
+	t.Cleanup(web.Close)
+	t.Cleanup(func() { close(stop) })
+	opener := &httpfile.Opener{StallTimeout: 500 * time.Millisecond}
+	t.Cleanup(opener.CloseIdleConnections)
+	g := startGateway(t, gateway.Config{Trunks: []trunk.Config{pbx("")}, RTMPListen: "off", MediaFolder: mediaFolder(t)},
+		gateway.Options{Sources: inject.Mux{"http": opener}})
+	p := g.dial(nil)
+	i, err := p.session().Inject(t.Context(), web.URL+"/clip.mp4", trunkcast.InjectOptions{Start: 10500 * time.Millisecond})
+	if err == nil {
+		<-i.Done()
+		err = i.Err()
+	}
+	if !errors.Is(err, httpfile.ErrStalled) {
+		t.Errorf("%v", err)
+	}
+	begun := time.Now()
+	g.must("/call/inject_stream/startup", p.body(map[string]any{"streamName": "vod://clip.mp4"}))
+	eventually(t, "pictures after that", func() bool { return len(p.pictures(begun)) > 10 })
 }
 
 // TestInjectRefusals asks for what cannot be played.
 func TestInjectRefusals(t *testing.T) {
+	t.Parallel()
 	dead := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(dead.Close)
 	folder := ""
@@ -100,6 +142,7 @@ func TestInjectRefusals(t *testing.T) {
 // TestInjectReach has the REST interface on every address: URLs may then lead
 // to public addresses, and where calls are published to.
 func TestInjectReach(t *testing.T) {
+	t.Parallel()
 	web := httptest.NewServer(http.FileServer(http.Dir(filepath.Dir(demoClip))))
 	t.Cleanup(web.Close)
 	u, err := url.Parse(web.URL)
@@ -120,6 +163,7 @@ func TestInjectReach(t *testing.T) {
 
 // TestInjectControls measures start, pause, seek and loop at the caller.
 func TestInjectControls(t *testing.T) {
+	t.Parallel()
 	g := injecting(t, nil)
 	clip := indexClip(t, demoClip)
 	p := g.dial(nil)
@@ -159,6 +203,7 @@ func TestInjectControls(t *testing.T) {
 
 // TestInjectMismatch has callers that take less than the clip is.
 func TestInjectMismatch(t *testing.T) {
+	t.Parallel()
 	g := injecting(t, nil)
 	for name, c := range map[string]struct {
 		caps sdp.Capabilities

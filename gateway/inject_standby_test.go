@@ -12,6 +12,7 @@ import (
 // TestStandBy shows black pictures before and after an injection, and a clip
 // in their place.
 func TestStandBy(t *testing.T) {
+	t.Parallel()
 	g := injecting(t, func(c *gateway.Config) { c.StandBy = trunkcast.StandByBlack })
 	clip := indexClip(t, demoClip)
 	p := g.dial(nil)
@@ -33,6 +34,7 @@ func TestStandBy(t *testing.T) {
 
 // TestStandByClip plays a clip while nothing is injected, and goes back to it.
 func TestStandByClip(t *testing.T) {
+	t.Parallel()
 	g := injecting(t, func(c *gateway.Config) { c.StandBy = "vod://clip.mp4" })
 	clip := indexClip(t, demoClip)
 	p := g.dial(nil)
@@ -48,6 +50,7 @@ func TestStandByClip(t *testing.T) {
 // TestEndStandBy shows black pictures when the source has ended, until the
 // injection is stopped.
 func TestEndStandBy(t *testing.T) {
+	t.Parallel()
 	g := injecting(t, nil)
 	clip := indexClip(t, demoClip)
 	p := g.dial(nil)
@@ -75,6 +78,7 @@ func TestEndStandBy(t *testing.T) {
 
 // TestBlackPictures publishes a call without video with black pictures.
 func TestBlackPictures(t *testing.T) {
+	t.Parallel()
 	var g *running
 	cfg := gateway.Config{RTMPListen: "127.0.0.1:0", SIPListen: "127.0.0.1:0", BlackPictures: true}
 	g = startGateway(t, cfg, gateway.Options{})
@@ -82,5 +86,6 @@ func TestBlackPictures(t *testing.T) {
 	if p.session().Agreed().Line(sdp.Video) != nil {
 		t.Fatal("video agreed")
 	}
+	eventually(t, "the stream", func() bool { return len(g.streams()) == 1 })
 	pictures(t, g.URL("live/rtmp_100"))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/trunkcast/trunkcast/inject"
 	"github.com/trunkcast/trunkcast/inject/rtsp/rtsptest"
 	"github.com/trunkcast/trunkcast/internal/peertest"
+	"github.com/trunkcast/trunkcast/media/sdp"
 	"github.com/trunkcast/trunkcast/trunk"
 )
 
@@ -129,4 +130,63 @@ func openFile(t testing.TB, name string) *inject.File {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// TestPeerInjectSeed has the product's own trunk file, which only receives:
+// the softphone gets the clip all the same, and the call goes back. A clip in
+// slices that do not fit its packets is refused clearly.
+func TestPeerInjectSeed(t *testing.T) {
+	folder := t.TempDir()
+	slicedClip(t, folder)
+	clip := peertest.MakeClip(t, peertest.ClipOptions{Seconds: 30})
+	whole, err := os.ReadFile(clip.Video)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "whole.mp4"), whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seed, err := os.ReadFile("../trunk/testdata/sip_trunk.seed.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := peertest.Port(t)
+	text := strings.NewReplacer("40000", fmt.Sprint(port), "pbx_address", "127.0.0.1", "rtmp_server:1935", peertest.Loopback(peertest.Port(t))).
+		Replace(string(seed))
+	file := filepath.Join(folder, "sip_trunk.yml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	trunks, err := trunk.LoadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := startGateway(t, gateway.Config{Trunks: trunks, RTMPListen: "off", MediaFolder: folder}, gateway.Options{})
+	phone := peertest.StartBaresip(t, peertest.BaresipOptions{Video: clip.Video})
+	phone.Dial(fmt.Sprintf("sip:001201234@127.0.0.1:%d", port))
+	s := g.Bridge.Sessions()[0]
+	direction := func() sdp.Direction { return s.Agreed().Line(sdp.Video).Direction }
+	if d := direction(); d != sdp.RecvOnly {
+		t.Errorf("direction before: %v", d)
+	}
+	if status, text := g.post("/call/inject_stream/startup", map[string]any{"callId": s.ID(), "streamName": "vod://whole.mp4"}); status != 415 ||
+		!strings.Contains(text, "smaller slices") {
+		t.Errorf("big slices: %d %s", status, text)
+	}
+	if d := direction(); d != sdp.RecvOnly {
+		t.Errorf("direction after a refusal: %v", d)
+	}
+	g.curl("/call/inject_stream/startup", fmt.Sprintf(`{"callId":%q,"streamName":"vod://flash.mp4"}`, s.ID()))
+	if d := direction(); d != sdp.SendRecv {
+		t.Errorf("direction meanwhile: %v", d)
+	}
+	m := startTap(t, s).watch(6 * time.Second)
+	t.Logf("measured: %v", m)
+	want := wanted
+	want.AudioCodec, want.FrameRate = "opus", 0
+	m.Check(t, want)
+	g.curl("/call/inject_stream/terminate", fmt.Sprintf(`{"callId":%q}`, s.ID()))
+	if d := direction(); d != sdp.RecvOnly {
+		t.Errorf("direction after: %v", d)
+	}
 }

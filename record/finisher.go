@@ -46,8 +46,8 @@ type Finisher struct {
 	// Retry is the time before the second upload; it doubles with each one up
 	// to MaxRetry. Defaults 5 s and 10 minutes.
 	Retry, MaxRetry time.Duration
-	// GiveUp is the time after which an upload is not tried again. The file
-	// stays. Default 3 days.
+	// GiveUp is the time after which an upload, or the work on files in a folder
+	// that is not there, is not tried again. The file stays. Default 3 days.
 	GiveUp time.Duration
 	// CloseTimeout is how long Close waits for what it has ended, which with a
 	// disk that does not respond may be for ever. Default 5 s.
@@ -382,6 +382,10 @@ func (f *Finisher) step(j Job) (next Job, e *Event, again bool) {
 }
 
 func (f *Finisher) settleStep(j Job) (Job, *Event, bool) {
+	if j.folderGone() && !f.tooLate(&j) { // a disk that is not mounted yet
+		j.Attempts++
+		return j, nil, true
+	}
 	if j.Final == "" { // the name is noted before the media stand under it
 		if err := claim(&j); err != nil {
 			j.Final = j.Path
@@ -392,7 +396,7 @@ func (f *Finisher) settleStep(j Job) (Job, *Event, bool) {
 	err := settle(f.ctx, &j)
 	e := j.event(PartFinished)
 	e.Err = err
-	j.Stage = f.after(stageSettle)
+	j.Stage, j.Attempts, j.FirstTry = f.after(stageSettle), 0, time.Time{}
 	if errors.Is(err, ErrNoMedia) {
 		j.Stage = stageDone
 	}
@@ -410,6 +414,15 @@ func (f *Finisher) after(s stage) stage {
 		return stageRemove
 	}
 	return stageDone
+}
+
+// tooLate tells whether a step that may be tried again has been for too long,
+// and notes when that began.
+func (f *Finisher) tooLate(j *Job) bool {
+	if j.FirstTry.IsZero() {
+		j.FirstTry = time.Now()
+	}
+	return time.Since(j.FirstTry) >= cmpOr(f.GiveUp, defaultGiveUp)
 }
 
 func (f *Finisher) commandStep(j Job) (Job, *Event, bool) {
@@ -430,9 +443,7 @@ func (f *Finisher) uploadStep(j Job) (Job, *Event, bool) {
 		j.Stage = stageDone
 		return j, nil, false
 	}
-	if j.FirstTry.IsZero() {
-		j.FirstTry = time.Now()
-	}
+	late := f.tooLate(&j)
 	url, err := f.Uploader.Upload(f.ctx, j)
 	if err == nil {
 		j.Stage = f.after(stageUpload)
@@ -444,7 +455,7 @@ func (f *Finisher) uploadStep(j Job) (Job, *Event, bool) {
 	j.LastError = err.Error()
 	e := j.event(UploadRetry)
 	e.Err = err
-	if final(err) || time.Since(j.FirstTry) >= cmpOr(f.GiveUp, defaultGiveUp) {
+	if late || final(err) && !j.folderGone() {
 		e.Type, j.Stage = UploadFailed, stageDone
 		return j, &e, false
 	}

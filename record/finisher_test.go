@@ -113,10 +113,10 @@ func TestUploadGivenUp(t *testing.T) {
 	}{
 		{"permanent", &Finisher{}, permanent{errors.New("never")}},
 		{"gone", &Finisher{}, fmt.Errorf("x: %w", fs.ErrNotExist)},
-		{"too long", &Finisher{GiveUp: time.Nanosecond}, errors.New("not now")},
+		{"too long", &Finisher{GiveUp: time.Millisecond, Retry: 2 * time.Millisecond}, errors.New("not now")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			u := &uploader{errs: []error{c.err}}
+			u := &uploader{errs: []error{c.err, c.err}}
 			c.f.Uploader, c.f.RemoveLocal = u, true
 			r, l := finisherRecorder(t, c.f)
 			paths := record(t, r, l, Options{}, shortCall())
@@ -261,6 +261,37 @@ func copyJobs(t *testing.T, from, path, file string) string {
 		t.Fatal(err)
 	}
 	return to
+}
+
+// TestFolderGone starts before the disk with the files is mounted.
+func TestFolderGone(t *testing.T) {
+	r, l := testRecorder(t)
+	path := record(t, r, l, Options{}, shortCall())[0]
+	away := r.folder + ".away"
+	if err := os.Rename(r.folder, away); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	j := &Job{ID: "A", Info: Info{Stream: "s"}, Part: 1, Folder: r.folder, Path: path, Template: "{stream}", Zone: "UTC",
+		Start: time.Now(), Stage: stageRecording}
+	if err := (&journal{folder: dir}).put(j); err != nil {
+		t.Fatal(err)
+	}
+	again := &events{}
+	f := &Finisher{Journal: dir, Uploader: &uploader{}, Retry: time.Millisecond, MaxRetry: time.Millisecond, OnEvent: again.add}
+	if err := f.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "some tries", func() bool { return f.Pending()[0].Attempts > 2 })
+	if err := os.Rename(away, r.folder); err != nil {
+		t.Fatal(err)
+	}
+	if e := again.wait(t, Uploaded, 1)[0]; e.Path != path || e.Attempts != 0 {
+		t.Errorf("%+v", e)
+	}
+	if err := f.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestInterruptedFinalize repeats the steps that a kill may have left half

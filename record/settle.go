@@ -199,6 +199,13 @@ func (f *Finisher) removeStep(j Job) (Job, *Event, bool) {
 	return j, &e, false
 }
 
+// folderGone tells whether the recorder's folder is not there, as that of a
+// disk that is not mounted.
+func (j *Job) folderGone() bool {
+	_, err := os.Stat(j.Folder)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // final tells whether an upload need not be tried again: its file is gone, or
 // the error says so.
 func final(err error) bool {

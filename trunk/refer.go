@@ -176,9 +176,9 @@ func (t *Trunk) replacedBy(req *sip.Request) (*Call, *refusal) {
 // parseReplaces reads a Replaces header: the tags are those of the one who gets
 // it.
 func parseReplaces(value string) (key dialogKey, earlyOnly, ok bool) {
-	parts := strings.Split(value, ";")
-	key.callID = strings.TrimSpace(parts[0])
-	for _, p := range parts[1:] {
+	id, params, _ := strings.Cut(value, ";")
+	key.callID = strings.TrimSpace(id)
+	for p := range strings.SplitSeq(params, ";") {
 		name, v, _ := strings.Cut(p, "=")
 		v = strings.TrimSpace(v)
 		switch strings.ToLower(strings.TrimSpace(name)) {

@@ -76,6 +76,7 @@ func (c cell) run(t *testing.T, g *rig, n *peertest.Nginx, f *film, seed uint64)
 	p95 := percentile(m.Offsets, 95)
 	t.Logf("measured: %v, |A-V| median %v p95 %v", m, percentile(m.Offsets, 50), p95)
 	t.Logf("measured: %+v, %d key frames on request;%s", q, caller.camera.served.Load(), relayed(way))
+	limit := caller.media.Stats().Lines[1].Sent.RemoteLimit
 	caller.hangup()
 	m.Check(t, peertest.Expect{Width: 640, Height: 360, MinPairs: int(watchTime/time.Second) / 2,
 		MaxFrozen: max(time.Duration(c.frozen*float64(watchTime)), time.Millisecond)})
@@ -87,7 +88,10 @@ func (c cell) run(t *testing.T, g *rig, n *peertest.Nginx, f *film, seed uint64)
 	} else if p95 > goalP95 {
 		t.Logf("the goal of %v is missed", goalP95)
 	}
-	if q.MOS < 1 || !q.Sync.Known || q.RTT < 40*time.Millisecond {
+	if limit < maxBitRate*9/10 || limit > maxBitRate {
+		t.Errorf("the caller was told a limit of %d bit/s", limit)
+	}
+	if q.MOS < 1 || q.Delay < jitterMin || !q.Sync.Known || q.RTT < 40*time.Millisecond {
 		t.Errorf("statistics %+v", q)
 	}
 }

@@ -21,6 +21,11 @@ import (
 
 var loopback = netip.MustParseAddr("127.0.0.1")
 
+const (
+	maxBitRate = 4_000_000 // of pictures, as callers are told
+	jitterMin  = 60 * time.Millisecond
+)
+
 // rig is a gateway under test.
 type rig struct {
 	*gateway.Gateway
@@ -60,7 +65,11 @@ func startGateway(t testing.TB, url string) *rig {
 	go func() {
 		ended <- gateway.Run(ctx, cfg, gateway.Options{
 			OnReady: func(g *gateway.Gateway) { ready <- g },
-			Logger:  slog.New(slog.NewTextHandler(&r.log, nil)),
+			Plan: func(_ context.Context, _ *trunk.Call, p *trunkcast.Plan) error {
+				p.MaxVideoBitRate, p.JitterMin = maxBitRate, jitterMin
+				return nil
+			},
+			Logger: slog.New(slog.NewTextHandler(&r.log, nil)),
 		})
 	}()
 	t.Cleanup(func() {

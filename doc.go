@@ -27,7 +27,8 @@
 //	media/aac, ...   audio codecs, each to be left out by a program that needs it not
 //	listener         SipMessageListener and ready-made ones
 //	rtmp             Publisher, Player, Server
-//	inject           files and other sources to play to a caller
+//	inject           files and other sources to play to a caller: Session.Inject
+//	inject/httpfile  files of web servers, inject/s3 of S3, inject/rtsp streams of cameras
 //	trunk            Server, Trunk, Call: SIP without media
 //	trunkcast        Bridge, Session
 //	gateway          all of it as a program: see examples/gateway

@@ -8,8 +8,13 @@
 // place, and holds no more of it in memory than its tables and one frame.
 //
 // An [Opener] finds a source by its URL; [Mux] chooses among them by scheme,
-// [FolderOpener] serves the files of one folder and nothing outside it.
+// [FolderOpener] serves the files of one folder and nothing outside it,
+// [Shared] lets many calls watch one reading. [Reach] says where URLs may lead.
+// The packages below this one open files of web servers (httpfile) and of S3
+// (s3), and streams of RTSP servers (rtsp); streams of RTMP servers are sources
+// as they come (rtmp.Player).
 //
 // An [Injector] takes a source in real time to a sink, and gives it the sound
-// in a codec that it accepts.
+// in a codec that it accepts. [Still] is a source of black pictures, made
+// without an encoder.
 package inject

@@ -230,6 +230,9 @@ func (a *aac) read(p *rtp.Packet, pts time.Duration) (frames []*media.Frame, err
 	}
 	step := mpeg4audio.SamplesPerAccessUnit * time.Second / time.Duration(a.t.ClockRate)
 	for i, u := range units {
+		if len(u) == 0 {
+			continue
+		}
 		frames = append(frames, soundFrame(a.t, pts+time.Duration(i)*step, u))
 	}
 	return frames, err

@@ -16,11 +16,11 @@ func skewClock(ppm int64) relay.Filter {
 	return func(packet []byte) []byte {
 		at := 4 // RFC 3550 section 5.1
 		switch {
-		case len(packet) < 20:
+		case len(packet) < 12:
 			return packet
-		case packet[1] == 200:
+		case packet[1] == 200 && len(packet) >= 28:
 			at = 16 // RFC 3550 section 6.4.1
-		case packet[1] > 200 && packet[1] < 224:
+		case packet[1] >= 192 && packet[1] < 224:
 			return packet
 		}
 		ts := binary.BigEndian.Uint32(packet[at:])

@@ -91,7 +91,7 @@ func everyState(t *testing.T, transport, state, method string) {
 	calls := make(chan *Call, 1)
 	answer, block := make(chan bool), make(chan bool)
 	n := &trunktest.Negotiator{}
-	s := serve(t, fast(&Server{Handler: HandlerFunc(func(ctx context.Context, c *Call) {
+	s := serve(t, &Server{Handler: HandlerFunc(func(ctx context.Context, c *Call) {
 		calls <- c
 		if state == "ringing" {
 			c.Ring(180, "")
@@ -104,7 +104,7 @@ func everyState(t *testing.T, transport, state, method string) {
 		if c.Answer(ctx, n) == nil {
 			<-ctx.Done()
 		}
-	})}))
+	})})
 	p := trunktest.NewPeer(t, transport)
 	leg := p.Invite(addrOfServer(s), "1", trunktest.Offer)
 	c := get(t, calls, "call")

@@ -43,7 +43,7 @@ func cells() []cell {
 		{name: "loss of 10 in 100", way: both(relay.Impairments{Loss: 0.1}), frozen: 0.4},
 		{name: "jitter 100 ms and disorder", short: true, frozen: 0.1,
 			way: both(relay.Impairments{Jitter: 100 * time.Millisecond, Reorder: 0.02, Duplicate: 0.02})},
-		{name: "rate limit", frozen: 0.4, way: both(relay.Impairments{Rate: 1_000_000, Queue: 300 * time.Millisecond})},
+		{name: "rate limit", frozen: 0.4, way: both(relay.Impairments{Rate: 850_000, Queue: 300 * time.Millisecond})},
 		{name: "no sender reports", way: noReports, frozen: 0.1},
 		{name: "sender reports wrong by 1 s", frozen: 0.1,
 			way: reports(relay.ShiftSenderReports(time.Second), relay.Impairments{Loss: 0.01, Jitter: 30 * time.Millisecond})},

@@ -16,6 +16,7 @@ import (
 	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/media/rtpio"
 	"github.com/trunkcast/trunkcast/media/sdp"
+	"github.com/trunkcast/trunkcast/record"
 	"github.com/trunkcast/trunkcast/trunk"
 )
 
@@ -41,6 +42,9 @@ type Bridge struct {
 	TLS *tls.Config
 	// Sources opens what is injected into calls by its URL: see Open.
 	Sources inject.Opener
+	// Recorder makes the files of calls that are recorded. It is not closed:
+	// its files may take longer than the calls. Nil: none can be.
+	Recorder *record.Recorder
 	// OnEvent is told what happens to calls, from several goroutines. It must
 	// not block.
 	OnEvent func(Event)

@@ -109,7 +109,9 @@ func (s *Session) attach(o *Output, t Target) error {
 	if s.ended {
 		return ErrEnded
 	}
-	sub, err := s.stream.Attach(o.sink, media.SinkOptions{Name: o.name, Audio: t.Audio, Encoder: t.Encoder})
+	sub, err := s.stream.Attach(o.sink, media.SinkOptions{
+		Name: o.name, Audio: t.Audio, Encoder: t.Encoder, MaxQueue: t.queue, MaxDelay: t.delay,
+	})
 	if sub == nil {
 		return err
 	}

@@ -17,6 +17,8 @@ type Plan struct {
 	// run: see SameName.
 	Name     string
 	SameName SameName
+	// Record writes the call to files, by Bridge.Recorder.
+	Record bool
 	// Targets is where the stream goes. More can be added while the call runs.
 	Targets []Target
 	// Capabilities is what may be negotiated. Default: every codec, both ways.
@@ -78,6 +80,9 @@ type Target struct {
 	Audio []media.Codec
 	// Encoder are wishes for that transcoding.
 	Encoder media.EncoderOptions
+
+	queue int           // as in media.SinkOptions
+	delay time.Duration // the same
 }
 
 // RefusedError, returned by a Bridge.Plan, refuses the call.
@@ -112,6 +117,7 @@ func (b *Bridge) DefaultPlan(_ context.Context, c *trunk.Call) (*Plan, error) {
 		Latching:      latchingOf(cfg.Latching),
 		MediaTimeout:  cfg.MediaTimeout,
 		ForceFeedback: cfg.ForceRTCPFeedback,
+		Record:        cfg.Record,
 
 		KeyFrameInterval: keyFrameInterval(cfg.KeyFrameInterval),
 	}

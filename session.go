@@ -10,6 +10,7 @@ import (
 	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/media/rtpio"
 	"github.com/trunkcast/trunkcast/media/sdp"
+	"github.com/trunkcast/trunkcast/record"
 	"github.com/trunkcast/trunkcast/trunk"
 )
 
@@ -127,6 +128,12 @@ func (s *Session) run(ctx context.Context) {
 	s.tell(Event{Type: CallAnswered})
 	s.beginHolding()
 	s.watchers.Go(s.beginStandBy)
+	if s.plan.Record {
+		if _, err := s.Record(record.Options{}); err != nil {
+			s.log.Error("call not recorded", "error", err)
+			s.tell(Event{Type: OutputEnded, Output: "record", Err: err})
+		}
+	}
 	for _, t := range s.plan.Targets {
 		if _, err := s.AddOutput(t); err != nil {
 			s.log.Error("target not opened", "output", t.name(), "error", err)

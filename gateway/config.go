@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trunkcast/trunkcast/internal/yamlfile"
+	"github.com/trunkcast/trunkcast/record"
 	"github.com/trunkcast/trunkcast/trunk"
 )
 
@@ -18,9 +19,11 @@ const (
 	DefaultSIPListen  = "127.0.0.1:40000"
 	DefaultRTMPListen = "127.0.0.1:1935"
 	DefaultHTTPListen = "127.0.0.1:8081"
-	// DefaultURL is where the default trunk publishes.
-	defaultApplication = "live"
 )
+
+// defaultApplication is where the default trunk publishes on the embedded
+// server.
+const defaultApplication = "live"
 
 // Config is what a gateway does. The zero value works.
 type Config struct {
@@ -59,6 +62,8 @@ type Config struct {
 	// RTMPCA is a PEM file with the authorities of the rtmps servers that calls
 	// are published to. Default: those of the system.
 	RTMPCA string
+	// Record tells how calls are recorded.
+	Record RecordConfig
 	// MaxCalls is the number of calls at once, all trunks together. Default
 	// 10000.
 	MaxCalls int
@@ -119,6 +124,13 @@ func LoadConfig(name string) (Config, error) {
 		"rtmpCert":        yamlfile.String(&c.RTMPCert),
 		"rtmpKey":         yamlfile.String(&c.RTMPKey),
 		"rtmpCa":          yamlfile.String(&c.RTMPCA),
+		"recordFolder":    yamlfile.String(&c.Record.Folder),
+		"recordTemplate":  yamlfile.Parsed(&c.Record.Template, parseRecordTemplate),
+		"recordRotation":  yamlfile.Parsed(&c.Record.Rotation, record.ParseRotation),
+		"recordFormat":    yamlfile.Parsed(&c.Record.Format, record.ParseFormat),
+		"recordFinalize":  yamlfile.Bool(&c.Record.Finalize),
+		"recordTimezone":  yamlfile.Parsed(&c.Record.Timezone, parseTimezone),
+		"recordHook":      yamlfile.String(&c.Record.Hook),
 		"maxCalls":        yamlfile.Int(&c.MaxCalls, 1, 1_000_000),
 		"shutdownTimeout": yamlfile.Duration(&c.ShutdownTimeout, 100*time.Millisecond, time.Hour),
 		"logLevel":        yamlfile.Enum(&c.LogLevel, "debug", "info", "warn", "error"),
@@ -151,6 +163,16 @@ func parseListenOrOff(s string) (string, error) {
 		return s, nil
 	}
 	return parseListen(s)
+}
+
+func parseRecordTemplate(s string) (string, error) {
+	_, err := record.ParseTemplate(s)
+	return s, err
+}
+
+func parseTimezone(s string) (string, error) {
+	_, err := time.LoadLocation(s)
+	return s, err
 }
 
 // withHost completes ":1935" to all addresses.

@@ -19,6 +19,7 @@ import (
 	"github.com/trunkcast/trunkcast/media/g711"
 	"github.com/trunkcast/trunkcast/media/g722"
 	"github.com/trunkcast/trunkcast/media/opus"
+	"github.com/trunkcast/trunkcast/record"
 	"github.com/trunkcast/trunkcast/rtmp"
 	"github.com/trunkcast/trunkcast/trunk"
 )
@@ -41,6 +42,9 @@ type Options struct {
 	// OnRefused is told each call that a trunk refused before it had a plan. It
 	// must not block.
 	OnRefused func(trunk.Refusal)
+	// OnRecord is told what happens to the files of recorded calls. It must not
+	// block.
+	OnRecord func(record.Event)
 	// OnReady is called once everything listens. It must not block.
 	OnReady func(*Gateway)
 	// Logger gets what happens. Nil discards.
@@ -58,15 +62,17 @@ type Gateway struct {
 	// HTTPAddr is where the REST interface listens, nil if it is off.
 	HTTPAddr net.Addr
 
-	cfg     Config
-	trunks  []trunk.Config
-	opts    Options
-	log     *slog.Logger
-	http    *http.Server
-	api     *api.Handler
-	closers []func()   // of what waits for nothing any more
-	fail    chan error // what ended a server by itself
-	wg      sync.WaitGroup
+	cfg      Config
+	trunks   []trunk.Config
+	recorder *record.Recorder
+	finisher *record.Finisher
+	opts     Options
+	log      *slog.Logger
+	http     *http.Server
+	api      *api.Handler
+	closers  []func()   // of what waits for nothing any more
+	fail     chan error // what ended a server by itself
+	wg       sync.WaitGroup
 }
 
 // Codecs are all audio codecs that this module has.
@@ -115,6 +121,9 @@ func (g *Gateway) start(ctx context.Context) error {
 		return err
 	}
 	g.Bridge.Plan = g.plan
+	if err := g.startRecorder(); err != nil {
+		return err
+	}
 	g.Trunks = &trunk.Server{
 		Trunks: g.trunks, Handler: g.Bridge, Limits: trunk.Limits{MaxCalls: g.cfg.MaxCalls},
 		OnRegistration: g.opts.OnRegistration, OnRefused: g.opts.OnRefused, Logger: g.log,
@@ -218,6 +227,7 @@ func (g *Gateway) shutdown(ctx context.Context) error {
 		errs = append(errs, g.Trunks.Shutdown(ctx))
 		errs = append(errs, g.Bridge.Shutdown(ctx))
 		errs = append(errs, g.Trunks.Close())
+		errs = append(errs, g.stopRecorder(ctx))
 	}
 	if g.RTMP != nil {
 		errs = append(errs, g.RTMP.Close())

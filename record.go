@@ -1,0 +1,36 @@
+package trunkcast
+
+import (
+	"errors"
+
+	"github.com/trunkcast/trunkcast/record"
+)
+
+// ErrNoRecorder tells that a Bridge has no Recorder.
+var ErrNoRecorder = errors.New("trunkcast: the bridge has no recorder")
+
+// Record writes the call to files from its next key frame on, until the
+// recording or the call ends. It can be called again, also while another
+// recording runs. Bridge.Recorder makes the files; o is what differs.
+func (s *Session) Record(o record.Options) (*record.Recording, error) {
+	r := s.bridge.Recorder
+	if r == nil {
+		return nil, ErrNoRecorder
+	}
+	if o.NeedKeyFrame == nil {
+		o.NeedKeyFrame = s.media.RequestKeyFrame
+	}
+	rec, err := r.Record(record.Info{
+		Stream: s.stream.Name, CallID: s.ID(), Caller: s.call.Caller(), Number: s.call.Number(),
+		Trunk: s.call.Trunk().Name(), Login: s.call.Trunk().Config().Login,
+	}, o)
+	if err != nil {
+		return nil, err
+	}
+	sink := r.SinkOptions()
+	_, err = s.AddOutput(Target{Name: sink.Name, Sink: rec, Audio: sink.Audio, queue: sink.MaxQueue, delay: sink.MaxDelay})
+	if err != nil {
+		return nil, err // AddOutput has closed the recording
+	}
+	return rec, nil
+}

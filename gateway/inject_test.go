@@ -28,15 +28,19 @@ func TestInjectFile(t *testing.T) {
 	if at[0] > 40*time.Millisecond || !got[0].frame.Key {
 		t.Errorf("the first picture is that of %v, key %v", at[0], got[0].frame.Key)
 	}
-	late := p.session().Injection().Status().Moved > 0 // this machine is too busy to send in time
+	odd := 0 // steps that are not the file's: a machine too busy to send in time makes some
 	for i := 1; i < len(at); i++ {
 		if at[i]-at[i-1] != 40*time.Millisecond {
 			t.Errorf("after %v comes %v", at[i-1], at[i])
 		}
 		step := got[i].frame.PTS - got[i-1].frame.PTS
-		if d := step - 40*time.Millisecond; !late && d.Abs() > 5*time.Millisecond {
-			t.Errorf("timestamps of pictures %d are %v apart", i, step)
+		if d := step - 40*time.Millisecond; d.Abs() > 5*time.Millisecond {
+			t.Logf("timestamps of pictures %d are %v apart", i, step)
+			odd++
 		}
+	}
+	if odd > len(at)/5 {
+		t.Errorf("%d of %d pictures are not 40 ms apart", odd, len(at))
 	}
 	if n := p.sounds(begun); n < 20 {
 		t.Errorf("%d frames of sound", n)

@@ -23,6 +23,10 @@ const (
 	batchSize   = 16
 	controlSize = 64 // holds a cmsghdr and a timespec on every architecture
 
+	// maxBatches bounds what one tick takes from a socket: a flood must not
+	// keep the play-out from its other work. 512 packets in 20 ms are 300 Mbit/s.
+	maxBatches = 32
+
 	// maxAge is how long a packet can have waited in the socket; more is a
 	// step of the system's clock.
 	maxAge = time.Second
@@ -109,7 +113,7 @@ func (r *reader) poll() {
 		return
 	}
 	p.batch = batches.Get().(*batch)
-	for more := true; more; {
+	for more, rounds := true, 0; more && rounds < maxBatches; rounds++ {
 		p.n = 0
 		if err := p.raw.Read(p.read); err != nil {
 			break // closed

@@ -143,6 +143,10 @@ func (l *line) keyMeans(c *lineConfig) keyMeans {
 	return m
 }
 
+// cameraOff is how long no picture came from a caller who is not asked for any
+// more: one who has switched the camera off would be asked for ever.
+const cameraOff = 3 * time.Second
+
 // feedback makes what is to be asked of the caller now: lost packets again,
 // or a key frame.
 func (l *line) feedback(c *lineConfig, now time.Time) (more []rtcp.Packet, sip bool) {
@@ -153,6 +157,9 @@ func (l *line) feedback(c *lineConfig, now time.Time) (more []rtcp.Packet, sip b
 	ssrc, ok := s.receiver.SSRC(l.index)
 	if !ok {
 		return nil, false // there is nobody to ask yet
+	}
+	if now.Sub(l.latch.heard) > cameraOff {
+		return nil, false // nor now: the camera is off
 	}
 	if l.keys.old(now, s.PeriodicKeyFrames) {
 		l.keys.want(now, false)

@@ -251,3 +251,20 @@ func FuzzDemuxer(f *testing.F) {
 		}
 	})
 }
+
+// TestChangeIsSaidTwice: after a change of the picture's size the parameter
+// sets stand in key frames too, as some players keep the first sequence header.
+func TestChangeIsSaidTwice(t *testing.T) {
+	var m muxer
+	frame := func(track *media.Track, at time.Duration) []byte {
+		tags := muxed(t, &m, &media.Frame{Track: track, PTS: at, DTS: at, Key: true, Data: [][]byte{{0x65, 1}}})
+		return tags[len(tags)-1].payload
+	}
+	hd, sd := h264Track(spsHD), h264Track(spsSD)
+	if p := frame(hd, 0); bytes.Contains(p, spsHD) {
+		t.Errorf("parameter sets in the first key frame: %x", p)
+	}
+	if p := frame(sd, time.Second); !bytes.Contains(p, spsSD) || !bytes.HasSuffix(p, []byte{0x65, 1}) {
+		t.Errorf("no parameter sets after the change: %x", p)
+	}
+}

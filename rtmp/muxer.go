@@ -48,6 +48,9 @@ type muxer struct {
 	audioMS      int64
 	clamped      uint64 // times that would have gone back
 	scratch      [16]byte
+	// inBand puts the parameter sets into key frames too, for players that pass
+	// over a second sequence header.
+	inBand bool
 }
 
 // supported tells whether FLV can carry c.
@@ -175,6 +178,7 @@ func (m *muxer) videoHeader(w tagWriter, f *media.Frame) error {
 	if err != nil {
 		return err
 	}
+	m.inBand = m.inBand || m.video != nil
 	m.video = f.Track
 	w.begin(csidVideo, kindVideo, m.stream, m.forward(&m.videoMS, f.DTS), len(head)+len(record))
 	w.bytes(head)
@@ -203,13 +207,17 @@ func (m *muxer) videoFrame(w tagWriter, f *media.Frame) {
 		head = append(head, fourCCHEVC...)
 		head = append(head, byte(offset>>16), byte(offset>>8), byte(offset))
 	}
+	units := f.Data
+	if m.inBand && f.Key {
+		units = slices.Concat(f.Track.Config, f.Data)
+	}
 	size := len(head)
-	for _, n := range f.Data {
+	for _, n := range units {
 		size += 4 + len(n)
 	}
 	w.begin(csidVideo, kindVideo, m.stream, at, size)
 	w.bytes(head)
-	for _, n := range f.Data {
+	for _, n := range units {
 		binary.BigEndian.PutUint32(m.scratch[:], uint32(len(n)))
 		w.bytes(m.scratch[:4])
 		w.bytes(n)

@@ -198,7 +198,7 @@ func TestRefusals(t *testing.T) {
 			w.Header().Set("Content-Range", "bytes 5-9/10")
 			w.WriteHeader(206)
 		}, func(err error) bool { return err != nil }},
-		"loop": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 302) }, func(err error) bool { return err != nil }},
+		"loop": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, func(err error) bool { return err != nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, url := serve(t, c.h)

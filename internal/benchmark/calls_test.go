@@ -3,6 +3,7 @@
 package benchmark
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -211,27 +212,35 @@ func received(nginx *peertest.Nginx) int64 {
 	return sum
 }
 
-// cpuOf is the user and system time of processes in seconds (proc(5)).
+// cpuOf is the time in seconds that processes have run, as the scheduler
+// measures it for each thread (proc(5), schedstat). The user and system time
+// of /proc/PID/stat is sampled at the timer's interrupts on many systems, and
+// wrong for programs that wake by the clock as these do.
 func cpuOf(t *testing.T, pids []int) float64 {
 	t.Helper()
-	const ticks = 100 // a second, on every Linux that Go runs on
-	sum := 0
+	sum := 0.0
 	for _, pid := range pids {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			t.Fatal(err)
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		if err != nil || len(threads) == 0 {
+			t.Fatalf("process %d has no schedstat: %v", pid, err)
 		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		fields := strings.Fields(rest)
-		for _, f := range fields[11:13] { // utime, stime
-			n, err := strconv.Atoi(f)
+		for _, name := range threads {
+			text, err := os.ReadFile(name)
+			if errors.Is(err, os.ErrNotExist) {
+				continue // the thread has just ended
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			ns, _, _ := strings.Cut(string(text), " ")
+			n, err := strconv.ParseFloat(ns, 64)
 			if err != nil {
 				t.Fatal(err)
 			}
 			sum += n
 		}
 	}
-	return float64(sum) / ticks
+	return sum / 1e9
 }
 
 // memoryOf is the resident and the proportional memory of processes in MB.

@@ -47,7 +47,9 @@ type conn struct {
 	out     chunkWriter
 	spare   []byte
 	writing time.Time // when the write under way began, zero if none is
-	err     error     // of writing
+	written time.Time // when the last one ended
+	spacing time.Duration
+	err     error // of writing
 	closing bool
 	finish  bool          // hang up when out has been written
 	idle    chan struct{} // closed when out has been written, if somebody waits
@@ -74,11 +76,21 @@ func newConn(nc net.Conn, r *bufio.Reader, limit int, writeTimeout time.Duration
 // time ends the connection.
 func (c *conn) writeLoop() {
 	defer close(c.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-c.wake:
 		case <-c.quit:
 			return
+		}
+		if d := c.gathering(); d > 0 {
+			timer.Reset(d)
+			select {
+			case <-timer.C:
+			case <-c.quit:
+				return
+			}
 		}
 		for {
 			buf, ok := c.nextWrite()
@@ -96,6 +108,24 @@ func (c *conn) writeLoop() {
 			}
 		}
 	}
+}
+
+// space sets the shortest time between two writes: what is appended meanwhile
+// goes out together. A write costs several times what the bytes of a frame do.
+func (c *conn) space(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spacing = d
+}
+
+// gathering is how long to wait for more before the next write.
+func (c *conn) gathering() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.spacing == 0 || c.finish || c.closing || c.idle != nil {
+		return 0
+	}
+	return c.spacing - time.Since(c.written)
 }
 
 // nextWrite takes the appended bytes.
@@ -135,7 +165,7 @@ func (c *conn) closeWhenWritten() {
 func (c *conn) wrote(buf []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writing = time.Time{}
+	c.writing, c.written = time.Time{}, time.Now()
 	c.sent += uint64(len(buf))
 	if cap(buf) <= spareLimit {
 		c.spare = buf[:0]

@@ -47,11 +47,16 @@ func (p *Publisher) run() {
 	p.finish(nil)
 }
 
+// writeSpacing is the shortest time between two writes of a publisher. What it
+// adds to the delay is less than a frame.
+const writeSpacing = 30 * time.Millisecond
+
 // live serves one session to its end. stable tells whether it lasted.
 func (p *Publisher) live(s *session) (stable bool, err error) {
 	began := time.Now()
 	stop := context.AfterFunc(p.ctx, s.close)
 	defer stop()
+	s.space(writeSpacing)
 	p.attach(s)
 	p.setState(Live, nil)
 	err = p.listen(s)

@@ -24,6 +24,8 @@ type line struct {
 	key   []byte // our SRTP key for suite; see keyFor
 	suite sdp.CryptoSuite
 
+	sending atomic.Bool // pictures were sent: RTCP may ask for packets of them again
+
 	// agreed is read by the readers for each packet; nil means not in use.
 	agreed atomic.Pointer[lineConfig]
 

@@ -23,6 +23,9 @@ const (
 	// pollInterval is how often a session that polls its sockets wakes. What
 	// it adds to the delay is half of it in the mean.
 	pollInterval = 20 * time.Millisecond
+	// rtcpTicks is how many of these pass from one look at an RTCP socket to
+	// the next while we send nothing that a caller could ask for again.
+	rtcpTicks = 5
 	// slotCount is the number of moments within pollInterval at which sessions
 	// wake: few, so that one wake-up of the process serves many of them, but
 	// not all at once.
@@ -91,9 +94,11 @@ func (s *Session) poll() {
 	if !polled || s.waiting {
 		return
 	}
+	s.ticks++
 	for _, l := range s.inUse() {
-		for _, r := range l.readers {
-			r.poll()
+		l.readers[0].poll()
+		if s.ticks%rtcpTicks == 0 || l.sending.Load() {
+			l.readers[1].poll()
 		}
 	}
 }

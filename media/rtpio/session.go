@@ -139,6 +139,7 @@ type state struct {
 	dialling bool      // digits are being sent
 
 	// Of the play-out goroutine.
+	ticks        int
 	frames       []*media.Frame
 	outputFailed bool
 	silenceOut   [maxDatagram]byte

@@ -209,6 +209,7 @@ func (s *Session) writeVideo(ctx context.Context, f *media.Frame) error {
 	at := s.at(now)
 	ts := l.send.timestamp(s.clock.place(f.PTS, at))
 	l.counts.frames++
+	l.sending.Store(true)
 	spread := pace{due: now, step: l.send.step(at, s.cutter.packets())}
 	if l.history.waiting() > 0 {
 		spread.due = later(now, l.history.last().due)

@@ -39,6 +39,7 @@ func TestLayers(t *testing.T) {
 		{pkg: "rtmp", only: []string{"media"}, banned: append(heavy, "github.com/emiago")},
 		{pkg: "trunk", only: []string{"listener"}, banned: append(heavy, "github.com/pion", "github.com/bluenviron", "github.com/notedit")},
 		{pkg: "inject", only: []string{"media"}, banned: append(heavy, "github.com/emiago")},
+		{pkg: "record", only: []string{"media"}, banned: append(heavy, "github.com/emiago")},
 		{pkg: ".", only: []string{"media", "media/sdp", "media/rtpio", "listener", "rtmp", "trunk", "inject", "record"}, banned: heavy},
 	} {
 		t.Run(c.pkg, func(t *testing.T) {

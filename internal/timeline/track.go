@@ -164,7 +164,7 @@ func (t *Track) place(at, arrival time.Duration, known bool) {
 // jumped tells that RTP time at, step after the last one, belongs to another
 // clock.
 func (t *Track) jumped(at, step, arrival time.Duration) bool {
-	if step < -jumpBack {
+	if step < -jumpBack || at < t.high-jumpBack { // at once, or by many small steps
 		return true
 	}
 	switch excess := arrival - at - t.offset - t.usual; {

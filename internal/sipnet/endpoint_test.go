@@ -2,9 +2,11 @@ package sipnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +141,27 @@ func rawUDP(t testing.TB, e *Endpoint) *net.UDPConn {
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// askUDP sends a request again each T1 until its response comes (RFC 3261
+// section 17.1.2.2): a retransmission that meets the response on its way out
+// is answered by that one alone.
+func askUDP(t testing.TB, c *net.UDPConn, request string) string {
+	t.Helper()
+	buf := make([]byte, 65536)
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		c.Write([]byte(request))
+		c.SetReadDeadline(time.Now().Add(t1))
+		n, err := c.Read(buf)
+		if err == nil {
+			return string(buf[:n])
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("no response within %v", patience)
+	return ""
 }
 
 func readUDP(t testing.TB, c *net.UDPConn) string {

@@ -162,8 +162,8 @@ func TestBadBranchIsNotUnique(t *testing.T) {
 	}})
 	peer := rawUDP(t, server)
 	for _, id := range []string{"first", "second", "second"} {
-		peer.Write([]byte(strings.ReplaceAll(probe("udp", ""), "Call-ID: ", "Call-ID: "+id)))
-		if code := statusOf(t, readUDP(t, peer)); code != 200 {
+		request := strings.ReplaceAll(probe("udp", ""), "Call-ID: ", "Call-ID: "+id)
+		if code := statusOf(t, askUDP(t, peer, request)); code != 200 {
 			t.Errorf("%s: %d", id, code)
 		}
 	}

@@ -44,6 +44,9 @@ type Plan struct {
 	// PassDamaged gives pictures with missing parts to the targets. Default:
 	// the picture stands until a clean one comes.
 	PassDamaged bool
+	// MaxFreeze passes them on all the same when the picture has stood so
+	// long, until a clean one comes. Default: never.
+	MaxFreeze time.Duration
 	// MaxVideoBitRate in bit/s is told to the caller by TMMBR or REMB where
 	// agreed, so that it sends no more than the targets can take. Default: no
 	// limit.
@@ -120,6 +123,11 @@ func (b *Bridge) DefaultPlan(_ context.Context, c *trunk.Call) (*Plan, error) {
 		Record:        cfg.Record,
 
 		KeyFrameInterval: keyFrameInterval(cfg.KeyFrameInterval),
+		JitterMin:        cfg.JitterMin,
+		JitterMax:        cfg.JitterMax,
+		PassDamaged:      cfg.DamagedVideo == "pass",
+		MaxFreeze:        cfg.MaxFreeze,
+		MaxVideoBitRate:  cfg.MaxVideoBitRate,
 	}
 	if cfg.URL != "" {
 		p.Targets = []Target{{

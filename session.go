@@ -50,6 +50,7 @@ func newSession(b *Bridge, c *trunk.Call, plan *Plan) *Session {
 		JitterMin:            plan.JitterMin,
 		JitterMax:            plan.JitterMax,
 		PassDamaged:          plan.PassDamaged,
+		MaxFreeze:            plan.MaxFreeze,
 		MaxVideoBitRate:      plan.MaxVideoBitRate,
 		RequestKeyFrameBySIP: s.requestKeyFrameBySIP,
 		OnKeyFrameRequested:  s.keyFrameRequested,

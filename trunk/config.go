@@ -69,6 +69,11 @@ type Config struct {
 	MediaTimeout      time.Duration // no RTP for so long ends the call; default 60s, negative: never
 	ForceRTCPFeedback bool          // send PLI, FIR and NACK though not negotiated
 	KeyFrameInterval  time.Duration // ask for a key frame when the last one is so old; default 2s, negative: only when one is needed
+	JitterMin         time.Duration // least delay of the jitter buffer; default 40ms
+	JitterMax         time.Duration // greatest delay of it; default 400ms
+	DamagedVideo      string        // after packet loss: "hold" the picture until a clean one comes (default), "pass" on what came
+	MaxFreeze         time.Duration // with "hold": what came is passed on after a picture stood so long; default: never
+	MaxVideoBitRate   int           // told to callers that understand TMMBR or REMB, in bit/s; default: no limit
 
 	// Output
 	StreamName   string // template; default "rtmp_{number}"

@@ -1,6 +1,7 @@
 package trunk
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -77,6 +78,15 @@ func ParseConfig(name string, data []byte) (trunks []Config, warnings []string, 
 	return trunks, warnings, nil
 }
 
+// The bounds of the jitter buffer: those that may be configured, and those that
+// it has where nothing is.
+const (
+	minJitter      = 10 * time.Millisecond
+	maxJitter      = 2 * time.Second
+	usualJitterMin = 40 * time.Millisecond
+	usualJitterMax = 400 * time.Millisecond
+)
+
 // load reads one trunk. What it returns beside the error are warnings.
 func (c *Config) load(n yamlfile.Node) ([]string, error) {
 	var lines = map[string]yamlfile.Node{} // where the keys stood, for checks after reading
@@ -95,6 +105,13 @@ func (c *Config) load(n yamlfile.Node) ([]string, error) {
 	}
 	if c.Password != "" && c.Login == "" && c.AuthUser == "" {
 		return nil, lines["password"].Errorf("a password without login or authUser")
+	}
+	if low, high := cmp.Or(c.JitterMin, usualJitterMin), cmp.Or(c.JitterMax, usualJitterMax); low > high {
+		at := lines["jitterMin"]
+		if c.JitterMin == 0 {
+			at = lines["jitterMax"]
+		}
+		return nil, at.Errorf("jitterMin %v is above jitterMax %v", low, high)
 	}
 	return c.bandwidthWarnings(lines["sdpParams"]), nil
 }
@@ -141,6 +158,11 @@ func (c *Config) fields() map[string]yamlfile.Setter {
 		"mediaTimeout":      yamlfile.Duration(&c.MediaTimeout, -time.Second, day),
 		"forceRTCPFeedback": yamlfile.Bool(&c.ForceRTCPFeedback),
 		"keyFrameInterval":  yamlfile.Duration(&c.KeyFrameInterval, -time.Second, time.Hour),
+		"jitterMin":         yamlfile.Duration(&c.JitterMin, minJitter, maxJitter),
+		"jitterMax":         yamlfile.Duration(&c.JitterMax, minJitter, maxJitter),
+		"damagedVideo":      yamlfile.Enum(&c.DamagedVideo, "hold", "pass"),
+		"maxFreeze":         yamlfile.Duration(&c.MaxFreeze, 0, time.Hour),
+		"maxVideoBitRate":   yamlfile.Int(&c.MaxVideoBitRate, 0, 1_000_000_000),
 
 		"streamName":   yamlfile.String(&c.StreamName),
 		"sameNumber":   yamlfile.Enum(&c.SameNumber, "suffix", "refuse", "replace"),

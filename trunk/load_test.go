@@ -88,6 +88,11 @@ func TestConfigKeys(t *testing.T) {
     localNets: [192.168.0.0/16, "::1"]
     mediaPorts: 30000-30999
     mediaTimeout: 2m
+    jitterMin: 60ms
+    jitterMax: 1s
+    damagedVideo: pass
+    maxFreeze: 3s
+    maxVideoBitRate: 1500000
     callerUsers: {alice: secret}
     streamName: "{trunk}_{number}"
     numberFrom: to
@@ -105,6 +110,8 @@ func TestConfigKeys(t *testing.T) {
 	if a.Login != "001201" || a.Password != "12345" || *a.Register || a.Expires != 10*time.Minute ||
 		a.Allow[0].String() != "10.0.0.0/8" || a.LocalNets[1].String() != "::1/128" ||
 		a.MediaPorts != (PortRange{30000, 30999}) || a.MediaTimeout != 2*time.Minute ||
+		a.JitterMin != 60*time.Millisecond || a.JitterMax != time.Second || a.DamagedVideo != "pass" ||
+		a.MaxFreeze != 3*time.Second || a.MaxVideoBitRate != 1_500_000 ||
 		a.CallerUsers["alice"] != "secret" || a.Audio != "copy" || trunks[1].Name != "b" {
 		t.Errorf("got %+v", trunks)
 	}
@@ -126,6 +133,12 @@ func TestConfigErrors(t *testing.T) {
 		{head + "  localPort: 2\n", `x.yml:6: mapping key "localPort" already defined`},
 		{head + "  remotePort: 99999\n", "x.yml:6: trunks.a.remotePort: 99999 is not between 1 and 65535"},
 		{head + "  remotePort: many\n", `x.yml:6: trunks.a.remotePort: "many" is not a whole number`},
+		{head + "  jitterMin: 1ms\n", "x.yml:6: trunks.a.jitterMin: 1ms is not between 10ms and 2s"},
+		{head + "  jitterMin: 500ms\n", "x.yml:6: trunks.a.jitterMin: jitterMin 500ms is above jitterMax 400ms"},
+		{head + "  jitterMin: 90ms\n  jitterMax: 80ms\n", "x.yml:6: trunks.a.jitterMin: jitterMin 90ms is above jitterMax 80ms"},
+		{head + "  jitterMax: 30ms\n", "x.yml:6: trunks.a.jitterMax: jitterMin 40ms is above jitterMax 30ms"},
+		{head + "  damagedVideo: show\n", `x.yml:6: trunks.a.damagedVideo: "show" is not one of hold, pass`},
+		{head + "  maxVideoBitRate: 1M\n", `x.yml:6: trunks.a.maxVideoBitRate: "1M" is not a whole number`},
 		{head + "  transport: sctp\n", `x.yml:6: trunks.a.transport: "sctp" is not one of udp, tcp, tls`},
 		{head + "  allow: [10.0.0.0/8, nonsense]\n", `x.yml:6: trunks.a.allow: "nonsense" is neither`},
 		{head + "  mediaPorts: 5\n", "x.yml:6: trunks.a.mediaPorts: "},

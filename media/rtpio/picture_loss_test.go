@@ -66,6 +66,33 @@ func TestPictureLoss(t *testing.T) {
 	}
 }
 
+// TestPictureThaws: a picture that stands for too long goes on damaged, until a
+// clean key frame; the next one is held again.
+func TestPictureThaws(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Session{MaxFreeze: 200 * ms})
+	cam := &camera{t: t, format: h264Format(1), ssrc: 3}
+	l.film(cam, 0, 100, each(50), func(i int, list []rtp.Packet) []rtp.Packet {
+		if i == 30 || i == 70 {
+			list = append(list[:1:1], list[2:]...)
+		}
+		return list
+	})
+	l.run()
+	want := slices.Concat(upTo(0, 30), upTo(34, 70), upTo(74, 100))
+	if got := numbers(l.of(true)); !slices.Equal(got, want) {
+		t.Errorf("pictures %v", got)
+	}
+	if st := l.stats(1); st.Freezes != 2 || st.Frozen < 400*ms || st.Frozen > 500*ms {
+		t.Errorf("%d freezes, %v", st.Freezes, st.Frozen)
+	}
+	for _, f := range l.of(true) {
+		if f.Key != (nth(f)%50 == 0) {
+			t.Errorf("number %d: %s", nth(f), describe(f))
+		}
+	}
+}
+
 // TestRepair: a packet that is asked again comes in time.
 func TestRepair(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,7 @@ type pictures struct {
 	lastKey  time.Duration // arrival of the last IDR, or begin of the stream
 	stopped  time.Duration // arrival of the last picture before the freeze
 	frozen   bool
+	thawed   bool // damaged pictures are passed on, up to the next key frame
 }
 
 func newPictures(l *inLine) *pictures { return &pictures{l: l, waiting: true} }
@@ -274,18 +275,31 @@ func (v *pictures) judge(c *content, damaged bool, track *media.Track) (key, pas
 		return false, false
 	case key:
 		v.skipRASL = c.cra && (v.waiting || !v.begun)
-		v.waiting = false
+		v.waiting, v.thawed = false, false
 		return true, true
 	case c.rasl && v.skipRASL:
 		return false, false
 	case damaged:
 		v.want()
 	}
-	if v.waiting && v.begun && v.l.r.passDamaged {
+	if v.waiting && v.begun && v.passesDamaged() {
 		v.l.damaged++
 		return false, true
 	}
 	return false, !v.waiting
+}
+
+// passesDamaged tells whether what came of a picture is better than none: it was
+// wished, or the picture has stood for too long.
+func (v *pictures) passesDamaged() bool {
+	limit := v.l.r.maxFreeze
+	switch {
+	case v.l.r.passDamaged || v.thawed:
+		return true
+	case limit > 0 && v.still(v.newest) >= limit:
+		v.thawed = true
+	}
+	return v.thawed
 }
 
 func (v *pictures) want() {

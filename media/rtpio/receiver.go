@@ -32,6 +32,7 @@ type receiver struct {
 	repair time.Duration // from asking for a packet to its coming, smoothed; 0: unknown
 
 	passDamaged bool
+	maxFreeze   time.Duration       // passes damaged pictures on after it; 0: never
 	nack        func(line int) bool // lost packets may be asked again
 	shows       func(line int, kind sdp.Kind) bool
 	onDigit     func(digit)
@@ -52,6 +53,7 @@ func (s *Session) newReceiver() *receiver {
 		start:       s.start,
 		clock:       timeline.Timeline{Min: s.JitterMin, Max: s.JitterMax},
 		passDamaged: s.PassDamaged,
+		maxFreeze:   s.MaxFreeze,
 		nack:        s.mayAskAgain,
 		shows:       s.shows,
 		onDigit: func(d digit) {

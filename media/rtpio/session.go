@@ -55,6 +55,9 @@ type Session struct {
 	// PassDamaged gives pictures with missing parts to Output. Default: the
 	// picture stands until a clean one comes.
 	PassDamaged bool
+	// MaxFreeze passes them on all the same when the picture has stood for so
+	// long, until a clean key frame comes. Default: never.
+	MaxFreeze time.Duration
 
 	// ForceFeedback sends PLI, FIR and NACK though the caller did not agree
 	// to them.

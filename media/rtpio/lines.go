@@ -18,6 +18,7 @@ type line struct {
 	index int
 	kind  sdp.Kind
 	pair  *portPair
+	gone  chan struct{} // closed when no agreement has the line any more
 
 	readers [2]*reader // of RTP and RTCP
 
@@ -75,7 +76,7 @@ func (s *Session) open(index int, kind sdp.Kind) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &line{s: s, index: index, kind: kind, pair: pair}
+	l := &line{s: s, index: index, kind: kind, pair: pair, gone: make(chan struct{})}
 	l.latch.mode = s.Latching
 	l.send = sender{ssrc: rand.Uint32(), seq: firstSequence(), base: rand.Uint32()}
 	s.mu.Lock()
@@ -132,6 +133,7 @@ func (s *Session) reap() {
 	s.opened = kept
 	s.mu.Unlock()
 	for _, l := range gone {
+		close(l.gone)
 		l.pair.stop()
 		l.pair.release()
 	}

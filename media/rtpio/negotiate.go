@@ -41,6 +41,7 @@ type snapshot struct {
 func (s *Session) begin() error {
 	s.init()
 	s.nego.mu.Lock()
+	s.reap() // first: Rollback must not bring back what is closed
 	s.mu.Lock()
 	closed := s.closed
 	s.nego.back = &snapshot{agreed: s.agreed.Load(), lines: s.lines}
@@ -56,7 +57,6 @@ func (s *Session) begin() error {
 		s.nego.mu.Unlock()
 		return ErrClosed
 	}
-	s.reap()
 	return nil
 }
 

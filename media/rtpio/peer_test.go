@@ -52,8 +52,9 @@ func (o *output) of(video bool) (list []*media.Frame) {
 
 // phone is the other side of a session: sockets and what came in on them.
 type phone struct {
-	t     *testing.T
-	lines []*phoneLine
+	t       *testing.T
+	lines   []*phoneLine
+	version int // of its offers, less one
 }
 
 // phoneLine is one m-line of a phone.

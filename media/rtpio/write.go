@@ -301,6 +301,8 @@ func (s *Session) writePortion(ctx context.Context, l *line, c *lineConfig, to n
 		case <-l.space:
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-l.gone:
+			return nil // the rest of the picture has nowhere to go
 		case <-s.ctx.Done():
 			return ErrClosed
 		}
@@ -316,7 +318,7 @@ func notify(c chan struct{}) {
 }
 
 // pacer sends the packets of big pictures when they are due. It starts with
-// the first of them and ends with the session.
+// the first of them and ends with the line or the session.
 func (l *line) pacer() {
 	s := l.s
 	timer := time.NewTimer(time.Hour)
@@ -333,6 +335,8 @@ func (l *line) pacer() {
 		if slot == nil {
 			select {
 			case <-l.pacing:
+			case <-l.gone:
+				return
 			case <-s.ctx.Done():
 				return
 			}
@@ -342,6 +346,8 @@ func (l *line) pacer() {
 			timer.Reset(d)
 			select {
 			case <-timer.C:
+			case <-l.gone:
+				return
 			case <-s.ctx.Done():
 				return
 			}

@@ -34,3 +34,26 @@ func (s *Session) Record(o record.Options) (*record.Recording, error) {
 	}
 	return rec, nil
 }
+
+// Recordings are those that write the call to files now, in the order in which
+// they began.
+func (s *Session) Recordings() (list []*record.Recording) {
+	for _, o := range s.Outputs() {
+		if r, ok := o.sink.(*record.Recording); ok {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// StopRecording ends a recording in order: what came until now is in its
+// files. The call, and other recordings of it, go on. It returns when the last
+// file was given to the Finisher, or when the disk took too long for that.
+func (s *Session) StopRecording(r *record.Recording) error {
+	for _, o := range s.Outputs() {
+		if o.sink == r {
+			return o.Close()
+		}
+	}
+	return r.Close() // has ended, or begun elsewhere
+}

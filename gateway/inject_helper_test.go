@@ -60,7 +60,7 @@ func (r *running) post(path string, body map[string]any) (int, string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	client := http.Client{Timeout: 60 * time.Second}
+	client := http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{}} // of its own: tests run at once
 	defer client.CloseIdleConnections()
 	res, err := client.Post(r.RESTURL()+path, "application/json", bytes.NewReader(data))
 	if err != nil {

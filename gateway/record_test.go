@@ -3,6 +3,8 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,22 +53,7 @@ func TestRecordedCall(t *testing.T) {
 		t.Fatalf("files %v, %v", files, err)
 	}
 	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := inject.Open(t.Context(), bytes.NewReader(data), int64(len(data)), inject.FileOptions{})
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		kinds := map[media.Codec]int{}
-		for {
-			frame, err := f.ReadFrame(t.Context())
-			if err != nil {
-				break
-			}
-			kinds[frame.Track.Codec]++
-		}
+		kinds := fileKinds(t, name)
 		t.Logf("%s: %v", filepath.Base(name), kinds)
 		if kinds[media.H264] < 40 || kinds[media.Opus] < 80 {
 			t.Errorf("%s has %v", name, kinds)
@@ -74,5 +61,38 @@ func TestRecordedCall(t *testing.T) {
 		if !strings.Contains(name, "rtmp_100-001") && !strings.Contains(name, "second") {
 			t.Errorf("name %s", name)
 		}
+	}
+}
+
+// fileKinds counts the frames of a file by their codec.
+func fileKinds(t testing.TB, name string) map[media.Codec]int {
+	t.Helper()
+	kinds := map[media.Codec]int{}
+	for _, f := range fileFrames(t, name) {
+		kinds[f.Track.Codec]++
+	}
+	return kinds
+}
+
+// fileFrames reads a file to its end, which must be that of its last frame.
+func fileFrames(t testing.TB, name string) (list []*media.Frame) {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := inject.Open(t.Context(), bytes.NewReader(data), int64(len(data)), inject.FileOptions{})
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	for {
+		frame, err := f.ReadFrame(t.Context())
+		if errors.Is(err, io.EOF) {
+			return list
+		}
+		if err != nil {
+			t.Fatalf("%s after %d frames: %v", name, len(list), err)
+		}
+		list = append(list, frame)
 	}
 }

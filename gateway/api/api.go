@@ -39,8 +39,9 @@ type Handler struct {
 	// too; nil leaves them to the calls.
 	Publish func(name string, needKeyFrame func()) (media.Sink, error)
 
-	mux  *http.ServeMux
-	vods vods
+	mux        *http.ServeMux
+	vods       vods
+	recordings recordings
 }
 
 // New returns a Handler for b.
@@ -63,6 +64,7 @@ func (h *Handler) routes() {
 	h.handle("/call/send_dtmf", h.callSendDTMF)
 	h.injectRoutes()
 	h.vodRoutes()
+	h.streamRoutes()
 	h.mux.HandleFunc(Prefix+"/", func(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, &Error{Status: http.StatusNotFound, Message: "no such call of the interface"})
 	})

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/trunkcast/trunkcast/inject"
 	"github.com/trunkcast/trunkcast/media"
@@ -39,6 +40,7 @@ type vod struct {
 	VOD
 	stream   *media.Stream
 	injector *inject.Injector
+	began    time.Time
 	done     chan struct{} // closed when it is out of the list
 }
 
@@ -80,7 +82,7 @@ func (h *Handler) vodStart(r *http.Request, body request) (any, error) {
 // runVOD starts a stream, or closes its source.
 func (h *Handler) runVOD(source media.Source, uri, name string, loop bool) error {
 	_, file := source.(interface{ SetLoop(on bool) })
-	v := &vod{VOD: VOD{LocalMediaSessionID: rand.Text(), LocalStreamName: name, URI: uri, Status: "PLAYING"}, done: make(chan struct{})}
+	v := &vod{VOD: VOD{LocalMediaSessionID: rand.Text(), LocalStreamName: name, URI: uri, Status: "PLAYING"}, began: time.Now(), done: make(chan struct{})}
 	v.stream = &media.Stream{Name: name, Codecs: h.Bridge.Codecs, Logger: h.Logger}
 	v.injector = &inject.Injector{Source: source, Sink: v.stream, Live: !file, Loop: loop, Logger: h.Logger}
 	v.stream.NeedKeyFrame = v.injector.RequestKeyFrame
@@ -189,7 +191,9 @@ func (h *Handler) vodFind(_ *http.Request, body request) (any, error) {
 	}
 	var out []VOD
 	for _, v := range list {
-		out = append(out, v.describe())
+		d := v.describe()
+		d.Record = len(h.recordingsOf(d.LocalMediaSessionID)) > 0
+		out = append(out, d)
 	}
 	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 // serverState is what a Server has besides its options.
 type serverState struct {
 	clock    timing
+	packets  func(at netip.AddrPort) sipnet.PacketConn // of tests, in place of sockets; nil: none
 	resolver sipnet.Resolver
 	log      *slog.Logger
 	key      []byte          // of the nonces

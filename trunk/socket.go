@@ -42,6 +42,9 @@ func (k *socket) prepare() error {
 		Admit: k.admit, OnRequest: k.request, OnResponse: k.response,
 		Limits: sipnet.Limits{OrderWait: k.srv.clock.order, MessageTime: k.srv.clock.message},
 	}
+	if k.srv.packets != nil {
+		k.ep.Packets = k.srv.packets(k.listen)
+	}
 	if k.srv.Listener != nil {
 		k.ep.TrunkOf = k.trunkOf
 	}

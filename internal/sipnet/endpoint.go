@@ -85,6 +85,10 @@ type Endpoint struct {
 	// Listen is the address of the UDP socket and of the TCP listener. With
 	// port 0 the kernel chooses one number for both.
 	Listen netip.AddrPort
+	// Packets takes the place of the UDP socket, and nothing else is listened
+	// on: for networks in memory, whose clock a test owns. Nil: a socket of the
+	// system.
+	Packets PacketConn
 	// TLSListen is the address of the TLS listener; not valid: none.
 	TLSListen netip.AddrPort
 	// TLS configures the TLS listener; needed with TLSListen. A certificate

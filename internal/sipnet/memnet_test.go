@@ -55,16 +55,14 @@ func (n *memNet) listen(addr string) *memConn {
 func (n *memNet) start(t *testing.T, addr string, e *Endpoint) *Endpoint {
 	t.Helper()
 	c := n.listen(addr)
-	e.Listen = c.addr
-	if err := e.prepare(context.Background()); err != nil {
+	e.Listen, e.Packets = c.addr, c
+	if err := e.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	e.udp, e.addr = c, c.addr
-	e.spawn(e.serveUDP)
 	return e
 }
 
-func (c *memConn) read(b []byte) (int, netip.AddrPort, netip.Addr, error) {
+func (c *memConn) ReadPacket(b []byte) (int, netip.AddrPort, netip.Addr, error) {
 	select {
 	case p := <-c.in:
 		return copy(b, p.data), p.from, netip.Addr{}, nil
@@ -73,7 +71,7 @@ func (c *memConn) read(b []byte) (int, netip.AddrPort, netip.Addr, error) {
 	}
 }
 
-func (c *memConn) write(b []byte, _ netip.Addr, to netip.AddrPort) error {
+func (c *memConn) WritePacket(b []byte, _ netip.Addr, to netip.AddrPort) error {
 	p := packet{at: time.Since(c.net.begun), from: c.addr, to: to, data: string(b)}
 	fields := strings.Fields(p.data)
 	p.line = fields[0]
@@ -129,7 +127,7 @@ var peer = Target{Addr: netip.MustParseAddrPort(peerAddr)}
 func (n *memNet) rawPeer() *memConn { return n.listen(peerAddr) }
 
 func (c *memConn) send(text string) {
-	c.write([]byte(text), netip.Addr{}, netip.MustParseAddrPort(ourAddr))
+	c.WritePacket([]byte(text), netip.Addr{}, netip.MustParseAddrPort(ourAddr))
 }
 
 // next is the next datagram that came, empty if none comes in a minute.

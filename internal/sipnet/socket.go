@@ -8,14 +8,15 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// packetConn is the UDP socket of an endpoint.
-type packetConn interface {
-	// read returns one datagram, who sent it, and the address of ours it was
-	// sent to, which is not valid where the system does not tell.
-	read(b []byte) (n int, remote netip.AddrPort, local netip.Addr, err error)
-	// write sends b from local, or from the address the system chooses if
-	// local is not valid or unspecified.
-	write(b []byte, local netip.Addr, to netip.AddrPort) error
+// PacketConn is the UDP socket of an endpoint.
+type PacketConn interface {
+	// ReadPacket returns one datagram, who sent it, and the address of ours it
+	// was sent to, which is not valid where the system does not tell. After
+	// Close it returns [net.ErrClosed].
+	ReadPacket(b []byte) (n int, remote netip.AddrPort, local netip.Addr, err error)
+	// WritePacket sends b from local, or from the address the system chooses
+	// if local is not valid or unspecified. It does not keep b.
+	WritePacket(b []byte, local netip.Addr, to netip.AddrPort) error
 	Close() error
 }
 
@@ -54,7 +55,7 @@ func (s *udpSocket) askDestination() error {
 	return ipv6.NewPacketConn(s.conn).SetControlMessage(ipv6.FlagDst, true)
 }
 
-func (s *udpSocket) read(b []byte) (int, netip.AddrPort, netip.Addr, error) {
+func (s *udpSocket) ReadPacket(b []byte) (int, netip.AddrPort, netip.Addr, error) {
 	if s.oob == nil {
 		n, remote, err := s.conn.ReadFromUDPAddrPort(b)
 		return n, unmap(remote), s.addr.Addr(), err
@@ -85,7 +86,7 @@ func (s *udpSocket) destination(oob []byte) net.IP {
 	return cm.Dst
 }
 
-func (s *udpSocket) write(b []byte, local netip.Addr, to netip.AddrPort) error {
+func (s *udpSocket) WritePacket(b []byte, local netip.Addr, to netip.AddrPort) error {
 	if s.oob != nil && local.IsValid() && !local.IsUnspecified() {
 		// An address that has gone since, or a broadcast one, is no source.
 		if _, _, err := s.conn.WriteMsgUDPAddrPort(b, source(local), to); err == nil {

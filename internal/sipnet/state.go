@@ -19,7 +19,7 @@ type state struct {
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
 
-	udp           packetConn
+	udp           PacketConn
 	listeners     []net.Listener
 	addr, tlsAddr netip.AddrPort
 	key           []byte // of Tag
@@ -126,7 +126,7 @@ func (e *Endpoint) prepare(ctx context.Context) error {
 
 // sockets are those of an endpoint.
 type sockets struct {
-	udp           *udpSocket
+	udp           PacketConn
 	listeners     []net.Listener
 	addr, tlsAddr netip.AddrPort
 }
@@ -160,6 +160,10 @@ func (e *Endpoint) listen(ctx context.Context) error {
 // openAll opens the sockets. With port 0 it looks for a number that is free on UDP
 // and TCP both.
 func (e *Endpoint) openAll(ctx context.Context, s *sockets) error {
+	if e.Packets != nil {
+		s.udp, s.addr = e.Packets, e.Listen
+		return nil
+	}
 	tries := 1
 	if e.Listen.Port() == 0 {
 		tries = 32

@@ -16,7 +16,7 @@ func (e *Endpoint) writeUDP(data []byte, f *Flow) error {
 	if len(data) > maxDatagram {
 		return ErrTooLarge
 	}
-	return e.udp.write(data, f.local.Addr(), f.remote)
+	return e.udp.WritePacket(data, f.local.Addr(), f.remote)
 }
 
 // Ping sends an empty message over UDP that keeps the way to a peer open, and
@@ -37,7 +37,7 @@ func (e *Endpoint) serveUDP() {
 	buf := make([]byte, 1<<16)
 	failed := 0
 	for {
-		n, remote, local, err := e.udp.read(buf)
+		n, remote, local, err := e.udp.ReadPacket(buf)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return

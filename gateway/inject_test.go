@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trunkcast/trunkcast/gateway"
+	"github.com/trunkcast/trunkcast/media/rtpio"
 	"github.com/trunkcast/trunkcast/media/sdp"
 )
 
@@ -16,7 +17,10 @@ func TestInjectFile(t *testing.T) {
 	t.Parallel()
 	g := injecting(t, nil)
 	clip := indexClip(t, demoClip)
-	p := g.dial(nil)
+	// The first sound is placed 0.3 s after pictures of its time until that is
+	// slewed away, so a phone that gets no CPU for so long would put the pictures
+	// after it: this one has time enough for them.
+	p := g.dialWith(func(m *rtpio.Session) { m.JitterMin, m.JitterMax = time.Second, 2*time.Second })
 	begun := time.Now()
 	g.must("/call/inject_stream/startup", p.body(map[string]any{"streamName": "vod://clip.mp4"}))
 	eventually(t, "50 pictures", func() bool { return len(p.pictures(begun)) >= 50 })
@@ -28,7 +32,8 @@ func TestInjectFile(t *testing.T) {
 	if at[0] > 40*time.Millisecond || !got[0].frame.Key {
 		t.Errorf("the first picture is that of %v, key %v", at[0], got[0].frame.Key)
 	}
-	odd := 0 // steps that are not the file's: a machine too busy to send in time makes some
+	moved := p.session().Injection().Status().Moved // by a machine too busy to send in time
+	odd := uint64(0)
 	for i := 1; i < len(at); i++ {
 		if at[i]-at[i-1] != 40*time.Millisecond {
 			t.Errorf("after %v comes %v", at[i-1], at[i])
@@ -39,8 +44,8 @@ func TestInjectFile(t *testing.T) {
 			odd++
 		}
 	}
-	if odd > len(at)/5 {
-		t.Errorf("%d of %d pictures are not 40 ms apart", odd, len(at))
+	if odd > moved {
+		t.Errorf("%d of %d pictures are not 40 ms apart, the schedule moved %d times", odd, len(at), moved)
 	}
 	if n := p.sounds(begun); n < 20 {
 		t.Errorf("%d frames of sound", n)
@@ -49,7 +54,7 @@ func TestInjectFile(t *testing.T) {
 		t.Errorf("a second injection: %d %s", status, text)
 	}
 	g.must("/call/inject_stream/terminate", p.body(nil))
-	time.Sleep(500 * time.Millisecond) // what is in the jitter buffer
+	time.Sleep(1500 * time.Millisecond) // what is in the jitter buffer
 	stopped := time.Now()
 	time.Sleep(time.Second)
 	if n, m := len(p.pictures(stopped)), p.sounds(stopped); n > 0 || m > 0 {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -21,8 +20,8 @@ import (
 // no seam.
 //
 // Audio that the sink does not take is transcoded by a media.Stream between
-// them, which makes it some ten milliseconds later than the pictures. The fields are set before Start. The methods may be called from any
-// goroutine.
+// them, which makes it some ten milliseconds later than the pictures. The
+// fields are set before Start. The methods may be called from any goroutine.
 type Injector struct {
 	// Source is what is played. It is closed at the end.
 	Source media.Source
@@ -51,7 +50,8 @@ type Injector struct {
 	// OnEvent gets what happens, in order, from one goroutine. It may call
 	// any method but Close.
 	OnEvent func(Event)
-	// Logger gets the beginning and the end. Nil discards.
+	// Logger gets the beginning and the end, for debugging, and what is left
+	// away. Nil discards.
 	Logger *slog.Logger
 
 	start    sync.Once
@@ -316,23 +316,15 @@ func (i *Injector) finish(err error) {
 	i.err = err
 	i.ask.stopped = true
 	i.mu.Unlock()
-	i.log.Info("injection ended", "reason", err)
+	i.log.Debug("injector ended", "reason", err)
 	_ = i.contain(func() error { i.event(Ended, err); return nil })
 	close(i.done)
 }
 
 // transcodable tells whether the codecs at hand can turn one into the other.
 func (i *Injector) transcodable(from, to media.Codec) bool {
-	has := func(c media.Codec) bool {
-		return slices.ContainsFunc(i.codecs(), func(a media.AudioCodec) bool { return a.Codec() == c })
-	}
-	return has(from) && has(to)
+	return hasCodec(i.codecs(), from) && hasCodec(i.codecs(), to)
 }
 
 // codecs are those that were given and, if it is not among them, L16.
-func (i *Injector) codecs() []media.AudioCodec {
-	if slices.ContainsFunc(i.Codecs, func(a media.AudioCodec) bool { return a.Codec() == L16 }) {
-		return i.Codecs
-	}
-	return append(slices.Clip(i.Codecs), L16Codec{})
-}
+func (i *Injector) codecs() []media.AudioCodec { return withCodecs(i.Codecs, L16Codec{}) }

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -18,10 +19,6 @@ const maxAhead = time.Second
 
 // maxStep is the longest distance of frames that is kept up over a jump.
 const maxStep = 100 * time.Millisecond
-
-// maxFill is the longest gap in the sound that a transcoder fills with silence:
-// all of that would be sent at once. After a longer one it begins anew.
-const maxFill = 300 * time.Millisecond
 
 // A server gives a live stream from its last key frame on, all at once. The
 // pictures are needed to decode the next ones; the sound would only make what
@@ -53,10 +50,8 @@ type pump struct {
 
 	key, jumped time.Duration // last key frame in the file, and the one gone back to
 
-	silent bool          // no codec for the sound
-	stream *media.Stream // transcodes it, nil if that is not needed
-	sub    *media.Subscription
-	ended  <-chan struct{} // of sub
+	silent bool         // no codec for the sound
+	sound  *soundStream // transcodes it, nil if that is not needed
 }
 
 // lockedSink lets the goroutine of a stream write the sound and the pump the
@@ -149,7 +144,7 @@ func (p *pump) control() error {
 		select {
 		case <-p.wake:
 		case <-p.ctx.Done():
-		case <-p.ended:
+		case <-p.soundEnded():
 		}
 		if err := p.alive(); err != nil {
 			return err
@@ -163,8 +158,8 @@ func (p *pump) alive() error {
 		return context.Cause(p.ctx)
 	}
 	select {
-	case <-p.ended:
-		return p.sub.Err()
+	case <-p.soundEnded():
+		return p.sound.sub.Err()
 	default:
 		return nil
 	}
@@ -181,7 +176,7 @@ func (p *pump) takeAsked() asked {
 func (p *pump) setPaused(on bool) {
 	p.paused = on
 	if on {
-		p.leaveStream(true) // what it holds would come after the pause
+		p.leaveSound(true) // what it holds would come after the pause
 		p.event(Paused, nil)
 		return
 	}
@@ -284,7 +279,7 @@ func (p *pump) await(f *media.Frame) (bool, error) {
 			if p.jumps != before {
 				return false, nil
 			}
-		case <-p.ended:
+		case <-p.soundEnded():
 		case <-p.ctx.Done():
 		}
 		if err := p.alive(); err != nil {
@@ -331,7 +326,7 @@ func (p *pump) write(f *media.Frame) error {
 	looped := p.note(f, out.DTS)
 	var err error
 	if kind == 1 {
-		err = p.writeAudio(&out, gap)
+		err = p.writeAudio(&out)
 	} else {
 		err = p.sink.WriteFrame(p.ctx, &out)
 	}
@@ -365,7 +360,7 @@ func (p *pump) note(f *media.Frame, elapsed time.Duration) (looped bool) {
 	}
 	looped, p.rounds = rounds != p.rounds, rounds
 	if first {
-		p.log.Info("injection started", "codec", string(f.Track.Codec))
+		p.log.Debug("injector started", "codec", string(f.Track.Codec))
 		p.event(Started, nil)
 	}
 	return looped
@@ -373,58 +368,43 @@ func (p *pump) note(f *media.Frame, elapsed time.Duration) (looped bool) {
 
 // writeAudio gives sound to the sink, by way of a media.Stream if the sink does
 // not take its codec.
-func (p *pump) writeAudio(f *media.Frame, gap time.Duration) error {
+func (p *pump) writeAudio(f *media.Frame) error {
 	switch {
-	case p.stream == nil && (p.Audio == nil || slices.Contains(p.Audio, f.Track.Codec)):
+	case p.sound == nil && (p.Audio == nil || slices.Contains(p.Audio, f.Track.Codec)):
 		return p.sink.WriteFrame(p.ctx, f)
-	case p.stream == nil && (len(p.Audio) == 0 || !p.transcodable(f.Track.Codec, p.Audio[0])):
+	case p.sound == nil && (len(p.Audio) == 0 || !p.transcodable(f.Track.Codec, p.Audio[0])):
 		none := &media.ErrNoEncoder{From: f.Track.Codec}
 		if len(p.Audio) > 0 {
 			none.To = p.Audio[0]
 		}
 		return p.goSilent(none)
-	case p.stream != nil && gap > maxFill:
-		p.leaveStream(false) // too late for what it holds
 	}
-	if p.stream == nil {
-		if err := p.transcode(); err != nil {
-			return err
-		}
+	if p.sound == nil {
+		// It carries the sound alone: pictures wait for nothing that way.
+		p.sound = &soundStream{name: "injected sound", codecs: p.codecs(), audio: p.Audio, encoder: p.Encoder, sink: p.sink, log: p.Logger}
 	}
-	if err := p.stream.WriteFrame(p.ctx, f); err != nil {
-		return err
-	}
-	if err := p.sub.AudioErr(); err != nil {
+	err := p.sound.write(p.ctx, f)
+	var none *media.ErrNoEncoder
+	if errors.As(err, &none) || errors.Is(err, errSound) {
 		return p.goSilent(err)
 	}
-	return nil
+	return err
 }
 
-// transcode begins a stream that carries the sound alone: pictures wait for
-// nothing that way.
-func (p *pump) transcode() error {
-	stream := &media.Stream{Name: "inject", Codecs: p.codecs(), Logger: p.Logger}
-	sub, err := stream.Attach(media.SinkFunc(p.sink.WriteFrame), media.SinkOptions{
-		Name: "injected sound", Audio: p.Audio, Encoder: p.Encoder, NoVideo: true,
-	})
-	if err != nil {
-		return fmt.Errorf("inject: transcoding: %w", err)
+// soundEnded is closed when the sink takes no more sound that is transcoded.
+func (p *pump) soundEnded() <-chan struct{} {
+	if p.sound == nil {
+		return nil
 	}
-	p.stream, p.sub, p.ended = stream, sub, sub.Done()
-	return nil
+	return p.sound.ended()
 }
 
-// leaveStream ends the stream, after what is queued if that is wanted.
-func (p *pump) leaveStream(orderly bool) {
-	if p.stream == nil {
-		return
+// leaveSound ends transcoding, after what is queued if that is wanted.
+func (p *pump) leaveSound(orderly bool) {
+	if p.sound != nil {
+		p.sound.leave(orderly)
+		p.sound = nil
 	}
-	if orderly {
-		_ = p.stream.CloseWrite()
-	} else {
-		_ = p.stream.Close()
-	}
-	p.stream, p.sub, p.ended = nil, nil, nil
 }
 
 // goSilent leaves the sound away. It is no reason to end if there is video.
@@ -434,7 +414,7 @@ func (p *pump) goSilent(err error) error {
 		return err
 	}
 	p.silent = true
-	p.leaveStream(false)
+	p.leaveSound(false)
 	p.log.Warn("injected without sound", "error", err)
 	p.event(NoAudioCodec, err)
 	return nil
@@ -443,5 +423,5 @@ func (p *pump) goSilent(err error) error {
 // close frees what the pump holds.
 func (p *pump) close(orderly bool) {
 	p.timer.Stop()
-	p.leaveStream(orderly)
+	p.leaveSound(orderly)
 }

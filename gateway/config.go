@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -9,7 +10,6 @@ import (
 	"time"
 
 	"github.com/trunkcast/trunkcast/internal/yamlfile"
-	"github.com/trunkcast/trunkcast/record"
 	"github.com/trunkcast/trunkcast/trunk"
 )
 
@@ -105,7 +105,7 @@ func LoadConfig(name string) (Config, error) {
 		return c, err
 	}
 	trunks := ""
-	err = root.Fields(map[string]yamlfile.Setter{
+	fields := map[string]yamlfile.Setter{
 		"trunks":          yamlfile.String(&trunks),
 		"sipListen":       yamlfile.Parsed(&c.SIPListen, parseListen),
 		"rtmpListen":      yamlfile.Parsed(&c.RTMPListen, parseListenOrOff),
@@ -124,20 +124,17 @@ func LoadConfig(name string) (Config, error) {
 		"rtmpCert":        yamlfile.String(&c.RTMPCert),
 		"rtmpKey":         yamlfile.String(&c.RTMPKey),
 		"rtmpCa":          yamlfile.String(&c.RTMPCA),
-		"recordFolder":    yamlfile.String(&c.Record.Folder),
-		"recordTemplate":  yamlfile.Parsed(&c.Record.Template, parseRecordTemplate),
-		"recordRotation":  yamlfile.Parsed(&c.Record.Rotation, record.ParseRotation),
-		"recordFormat":    yamlfile.Parsed(&c.Record.Format, record.ParseFormat),
-		"recordFinalize":  yamlfile.Bool(&c.Record.Finalize),
-		"recordTimezone":  yamlfile.Parsed(&c.Record.Timezone, parseTimezone),
-		"recordHook":      yamlfile.String(&c.Record.Hook),
 		"maxCalls":        yamlfile.Int(&c.MaxCalls, 1, 1_000_000),
 		"shutdownTimeout": yamlfile.Duration(&c.ShutdownTimeout, 100*time.Millisecond, time.Hour),
 		"logLevel":        yamlfile.Enum(&c.LogLevel, "debug", "info", "warn", "error"),
 		"logFormat":       yamlfile.Enum(&c.LogFormat, "text", "json"),
-	})
-	if err != nil {
+	}
+	maps.Copy(fields, c.Record.fields())
+	if err := root.Fields(fields); err != nil {
 		return c, err
+	}
+	if err := c.Record.check(); err != nil {
+		return c, root.Errorf("%v", err)
 	}
 	if (c.RTMPCert == "") != (c.RTMPKey == "") {
 		return c, root.Errorf("rtmpCert and rtmpKey go together")
@@ -163,16 +160,6 @@ func parseListenOrOff(s string) (string, error) {
 		return s, nil
 	}
 	return parseListen(s)
-}
-
-func parseRecordTemplate(s string) (string, error) {
-	_, err := record.ParseTemplate(s)
-	return s, err
-}
-
-func parseTimezone(s string) (string, error) {
-	_, err := time.LoadLocation(s)
-	return s, err
 }
 
 // withHost completes ":1935" to all addresses.

@@ -3,14 +3,12 @@ package s3
 import (
 	"bytes"
 	"context"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,166 +20,12 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	"github.com/trunkcast/trunkcast/record"
+	"github.com/trunkcast/trunkcast/record/s3/s3test"
 )
 
 const patience = 30 * time.Second
 
-// server speaks as much of S3 as an upload needs.
-type server struct {
-	*httptest.Server
-	// fail is asked first and may answer.
-	fail func(w http.ResponseWriter, r *http.Request) bool
-
-	mu      sync.Mutex
-	objects map[string]object
-	parts   map[string]map[string][]byte // upload -> part number -> content
-	heads   map[string]http.Header       // upload -> of its begin
-	puts    int
-}
-
-type object struct {
-	data []byte
-	head http.Header
-}
-
-func newServer(t *testing.T) *server {
-	s := &server{objects: map[string]object{}, parts: map[string]map[string][]byte{}, heads: map[string]http.Header{}}
-	s.Server = httptest.NewServer(s)
-	t.Cleanup(func() {
-		s.CloseClientConnections()
-		s.Close()
-	})
-	return s
-}
-
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	fail := s.fail
-	s.mu.Unlock()
-	if fail != nil && fail(w, r) {
-		return
-	}
-	body, err := readBody(r)
-	if err != nil {
-		refuse(w, http.StatusBadRequest, "IncompleteBody")
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q := r.URL.Query()
-	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	switch {
-	case bucket != "calls":
-		refuse(w, http.StatusNotFound, "NoSuchBucket")
-	case !strings.Contains(r.Header.Get("Authorization"), "Credential=key/"):
-		refuse(w, http.StatusForbidden, "AccessDenied")
-	case q.Has("location"):
-		_, _ = io.WriteString(w, `<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></LocationConstraint>`)
-	case r.Method == http.MethodHead:
-		s.head(w, key)
-	case r.Method == http.MethodPut && q.Has("partNumber"):
-		s.parts[q.Get("uploadId")][q.Get("partNumber")] = body
-		w.Header().Set("ETag", `"`+q.Get("partNumber")+`"`)
-	case r.Method == http.MethodPut:
-		s.put(w, key, body, r.Header)
-	case r.Method == http.MethodPost && q.Has("uploads"):
-		id := fmt.Sprintf("upload%d", len(s.parts))
-		s.parts[id], s.heads[id] = map[string][]byte{}, r.Header
-		_, _ = fmt.Fprintf(w, "<InitiateMultipartUploadResult><Bucket>calls</Bucket><Key>%s</Key><UploadId>%s</UploadId></InitiateMultipartUploadResult>", key, id)
-	case r.Method == http.MethodPost && q.Has("uploadId"):
-		s.complete(w, key, q.Get("uploadId"), body)
-	case r.Method == http.MethodDelete && q.Has("uploadId"):
-		delete(s.parts, q.Get("uploadId"))
-		w.WriteHeader(http.StatusNoContent)
-	default:
-		refuse(w, http.StatusNotImplemented, "NotImplemented")
-	}
-}
-
-func refuse(w http.ResponseWriter, status int, code string) {
-	w.Header().Set("Content-Type", "application/xml")
-	w.WriteHeader(status)
-	_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code><Message>%s</Message></Error>", code, code)
-}
-
-// readBody reads a body, which may be in signed chunks.
-func readBody(r *http.Request) ([]byte, error) {
-	b, err := io.ReadAll(r.Body)
-	if err != nil || !strings.HasPrefix(r.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
-		return b, err
-	}
-	var out []byte
-	for {
-		head, rest, ok := bytes.Cut(b, []byte("\r\n"))
-		var n int
-		if _, err := fmt.Sscanf(string(head), "%x", &n); !ok || err != nil || n+2 > len(rest) && n > 0 {
-			return nil, errors.New("bad chunk")
-		}
-		if n == 0 {
-			return out, nil
-		}
-		out = append(out, rest[:n]...)
-		b = rest[n+2:]
-	}
-}
-
-func (s *server) head(w http.ResponseWriter, key string) {
-	o, ok := s.objects[key]
-	if !ok {
-		w.WriteHeader(http.StatusNotFound)
-		return
-	}
-	for name, v := range o.head {
-		if strings.HasPrefix(name, "X-Amz-Meta-") {
-			w.Header()[name] = v
-		}
-	}
-	w.Header().Set("Content-Length", fmt.Sprint(len(o.data)))
-	w.Header().Set("Last-Modified", time.Now().UTC().Format(http.TimeFormat))
-	w.Header().Set("ETag", `"x"`)
-}
-
-func (s *server) put(w http.ResponseWriter, key string, body []byte, head http.Header) {
-	s.puts++
-	if _, ok := s.objects[key]; ok && head.Get("If-None-Match") == "*" {
-		refuse(w, http.StatusPreconditionFailed, "PreconditionFailed")
-		return
-	}
-	s.objects[key] = object{body, head}
-	w.Header().Set("ETag", `"x"`)
-}
-
-func (s *server) complete(w http.ResponseWriter, key, id string, body []byte) {
-	var list struct {
-		Part []struct{ PartNumber string }
-	}
-	if err := xml.Unmarshal(body, &list); err != nil {
-		refuse(w, http.StatusBadRequest, "MalformedXML")
-		return
-	}
-	var data []byte
-	for _, p := range list.Part {
-		data = append(data, s.parts[id][p.PartNumber]...)
-	}
-	s.objects[key] = object{data, s.heads[id]}
-	delete(s.parts, id)
-	_, _ = fmt.Fprintf(w, "<CompleteMultipartUploadResult><Bucket>calls</Bucket><Key>%s</Key><ETag>x</ETag></CompleteMultipartUploadResult>", key)
-}
-
-func (s *server) get(key string) (object, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	o, ok := s.objects[key]
-	return o, ok
-}
-
-func (s *server) setFail(fn func(w http.ResponseWriter, r *http.Request) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fail = fn
-}
-
-func (s *server) uploader() *Uploader {
+func uploaderOf(s *s3test.Server) *Uploader {
 	return &Uploader{Endpoint: s.URL, Bucket: "calls", Region: "us-east-1", AccessKey: "key", SecretKey: "secret"}
 }
 
@@ -203,8 +47,8 @@ func job(t *testing.T, id string, size int) (record.Job, []byte) {
 func TestUpload(t *testing.T) {
 	for _, size := range []int{1, 1 << 20, 12 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			s := newServer(t)
-			u := s.uploader()
+			s := s3test.New(t)
+			u := uploaderOf(s)
 			u.Prefix, u.PartSize = "/a/b/", minPartSize
 			j, data := job(t, "ONE", size)
 			url, err := u.Upload(t.Context(), j)
@@ -214,11 +58,11 @@ func TestUpload(t *testing.T) {
 			if want := "s3://calls/a/b/day/call%201.mp4"; url != want {
 				t.Errorf("url %q, want %q", url, want)
 			}
-			o, ok := s.get("a/b/day/call 1.mp4")
-			if !ok || !bytes.Equal(o.data, data) {
-				t.Errorf("object %v of %d bytes, want %d", ok, len(o.data), len(data))
+			o, ok := s.Get("a/b/day/call 1.mp4")
+			if !ok || !bytes.Equal(o.Data, data) {
+				t.Errorf("object %v of %d bytes, want %d", ok, len(o.Data), len(data))
 			}
-			if got := o.head.Get("Content-Type"); got != "video/mp4" {
+			if got := o.Head.Get("Content-Type"); got != "video/mp4" {
 				t.Errorf("content type %q", got)
 			}
 		})
@@ -228,35 +72,35 @@ func TestUpload(t *testing.T) {
 // TestUploadTwice loses the answer to an upload, and meets an object of
 // somebody else's.
 func TestUploadTwice(t *testing.T) {
-	s := newServer(t)
-	u := s.uploader()
+	s := s3test.New(t)
+	u := uploaderOf(s)
 	one, _ := job(t, "ONE", 10)
 	for range 2 {
 		if url, err := u.Upload(t.Context(), one); err != nil || url != "s3://calls/day/call%201.mp4" {
 			t.Fatal(url, err)
 		}
 	}
-	if s.puts != 1 {
-		t.Errorf("%d uploads of one job", s.puts)
+	if s.Puts() != 1 {
+		t.Errorf("%d uploads of one job", s.Puts())
 	}
 	two, data := job(t, "TWO", 20)
 	url, err := u.Upload(t.Context(), two)
 	if err != nil || url != "s3://calls/day/call%201_2.mp4" {
 		t.Fatal(url, err)
 	}
-	if o, _ := s.get("day/call 1_2.mp4"); !bytes.Equal(o.data, data) {
-		t.Errorf("%d bytes", len(o.data))
+	if o, _ := s.Get("day/call 1_2.mp4"); !bytes.Equal(o.Data, data) {
+		t.Errorf("%d bytes", len(o.Data))
 	}
-	if o, _ := s.get("day/call 1.mp4"); len(o.data) != 10 {
+	if o, _ := s.Get("day/call 1.mp4"); len(o.Data) != 10 {
 		t.Error("the first object was overwritten")
 	}
 }
 
 // TestUploadOnly has rights to write, not to look.
 func TestUploadOnly(t *testing.T) {
-	s := newServer(t)
-	s.objects["day/call 1.mp4"] = object{data: []byte("other")}
-	s.setFail(func(w http.ResponseWriter, r *http.Request) bool {
+	s := s3test.New(t)
+	s.Put("day/call 1.mp4", []byte("other"))
+	s.SetFail(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodHead {
 			w.WriteHeader(http.StatusForbidden)
 			return true
@@ -264,42 +108,42 @@ func TestUploadOnly(t *testing.T) {
 		return false
 	})
 	j, _ := job(t, "ONE", 10)
-	if url, err := s.uploader().Upload(t.Context(), j); err != nil || url != "s3://calls/day/call%201_2.mp4" {
+	if url, err := uploaderOf(s).Upload(t.Context(), j); err != nil || url != "s3://calls/day/call%201_2.mp4" {
 		t.Fatal(url, err)
 	}
-	if o, _ := s.get("day/call 1.mp4"); string(o.data) != "other" {
+	if o, _ := s.Get("day/call 1.mp4"); string(o.Data) != "other" {
 		t.Error("overwritten")
 	}
 }
 
 // TestUnconditional meets a server that knows no conditions.
 func TestUnconditional(t *testing.T) {
-	s := newServer(t)
-	s.setFail(func(w http.ResponseWriter, r *http.Request) bool {
+	s := s3test.New(t)
+	s.SetFail(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Header.Get("If-None-Match") != "" {
 			_, _ = io.Copy(io.Discard, r.Body)
-			refuse(w, http.StatusNotImplemented, "NotImplemented")
+			s3test.Refuse(w, http.StatusNotImplemented, "NotImplemented")
 			return true
 		}
 		return false
 	})
 	j, _ := job(t, "ONE", 10)
-	if _, err := s.uploader().Upload(t.Context(), j); err != nil {
+	if _, err := uploaderOf(s).Upload(t.Context(), j); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := s.get("day/call 1.mp4"); !ok {
+	if _, ok := s.Get("day/call 1.mp4"); !ok {
 		t.Error("no object")
 	}
 }
 
 func TestUploadErrors(t *testing.T) {
-	s := newServer(t)
+	s := s3test.New(t)
 	j, _ := job(t, "ONE", 10)
 	gone := j
 	gone.Path += ".gone"
-	wrong := s.uploader()
+	wrong := uploaderOf(s)
 	wrong.AccessKey = "other"
-	missing := s.uploader()
+	missing := uploaderOf(s)
 	missing.Bucket = "missing"
 	for _, c := range []struct {
 		name string
@@ -307,7 +151,7 @@ func TestUploadErrors(t *testing.T) {
 		j    record.Job
 		want func(error) bool
 	}{
-		{"no file", s.uploader(), gone, func(err error) bool { return errors.Is(err, fs.ErrNotExist) }},
+		{"no file", uploaderOf(s), gone, func(err error) bool { return errors.Is(err, fs.ErrNotExist) }},
 		{"wrong key", wrong, j, func(err error) bool { return code(err) == minio.AccessDenied }},
 		{"no bucket", missing, j, func(err error) bool { return code(err) == "NoSuchBucket" }},
 	} {
@@ -326,17 +170,17 @@ func code(err error) string {
 }
 
 func TestStall(t *testing.T) {
-	s := newServer(t)
+	s := s3test.New(t)
 	quit := make(chan struct{})
 	defer close(quit)
-	s.setFail(func(w http.ResponseWriter, r *http.Request) bool {
+	s.SetFail(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut {
 			<-quit
 			return true
 		}
 		return false
 	})
-	u := s.uploader()
+	u := uploaderOf(s)
 	u.StallTimeout = 300 * time.Millisecond
 	j, _ := job(t, "ONE", 10)
 	start := time.Now()
@@ -381,30 +225,30 @@ func TestSettings(t *testing.T) {
 // TestFinisher retries an upload that fails, after a restart too, and removes
 // the file then.
 func TestFinisher(t *testing.T) {
-	s := newServer(t)
-	s.setFail(func(w http.ResponseWriter, r *http.Request) bool {
+	s := s3test.New(t)
+	s.SetFail(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut {
-			refuse(w, http.StatusForbidden, "AccessDenied")
+			s3test.Refuse(w, http.StatusForbidden, "AccessDenied")
 			return true
 		}
 		return false
 	})
 	folder := t.TempDir()
 	recorder, events := &record.Recorder{Folder: filepath.Join(folder, "records"), Format: record.MPEGTS}, &list{}
-	recorder.Finisher = s.finisher(folder, events)
+	recorder.Finisher = finisherOf(s, folder, events)
 	writeCall(t, recorder)
 	events.wait(t, record.UploadRetry)
 	events.wait(t, record.UploadRetry)
 	if err := recorder.Finisher.Close(); !errors.Is(err, record.ErrPending) {
 		t.Errorf("Close with a job left: %v", err)
 	}
-	s.setFail(nil)
-	again := s.finisher(folder, events)
+	s.SetFail(nil)
+	again := finisherOf(s, folder, events)
 	if err := again.Start(); err != nil {
 		t.Fatal(err)
 	}
 	e := events.wait(t, record.Uploaded)
-	if _, ok := s.get("call.ts"); !ok || e.URL != "s3://calls/call.ts" {
+	if _, ok := s.Get("call.ts"); !ok || e.URL != "s3://calls/call.ts" {
 		t.Errorf("uploaded %v to %q", ok, e.URL)
 	}
 	events.wait(t, record.Removed)
@@ -419,8 +263,8 @@ func TestFinisher(t *testing.T) {
 	}
 }
 
-func (s *server) finisher(folder string, l *list) *record.Finisher {
-	return &record.Finisher{Uploader: s.uploader(), Journal: filepath.Join(folder, "jobs"), RemoveLocal: true,
+func finisherOf(s *s3test.Server, folder string, l *list) *record.Finisher {
+	return &record.Finisher{Uploader: uploaderOf(s), Journal: filepath.Join(folder, "jobs"), RemoveLocal: true,
 		Retry: 10 * time.Millisecond, OnEvent: l.add}
 }
 

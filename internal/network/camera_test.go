@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ import (
 const (
 	frameRate   = 50
 	frameTime   = time.Second / frameRate
-	roundLength = 10 * time.Second // of the clip that goes round; the pattern repeats after 5 s
+	roundLength = 5 * time.Second // of the clip that goes round, and of the pattern
 	roundFrames = int(roundLength / frameTime)
 	keyInterval = 50 // frames between two key frames that nobody asked for
 	keyStep     = 10 // frames until one that was asked for, at most, of a film with all takes
@@ -37,11 +38,28 @@ type film struct {
 	sound []*media.Frame
 }
 
+// theFilm is made once.
+var theFilm struct {
+	sync.Mutex
+	*film
+}
+
+// testFilm is 640x360 with all takes.
+func testFilm(t testing.TB) *film {
+	t.Helper()
+	theFilm.Lock()
+	defer theFilm.Unlock()
+	if theFilm.film == nil {
+		theFilm.film = makeFilm(t, 640, 360, 800_000, allTakes)
+	}
+	return theFilm.film
+}
+
 // makeFilm makes a film of a size in pixels, with as many takes.
 func makeFilm(t testing.TB, width, height, bitRate, takes int) *film {
 	t.Helper()
 	clip := peertest.MakeClip(t, peertest.ClipOptions{
-		Seconds: int(roundLength / time.Second), Width: width, Height: height, FrameRate: frameRate,
+		Seconds: int(roundLength / time.Second), FrameRate: frameRate,
 	})
 	dir := t.TempDir()
 	args := []string{"-v", "error", "-nostdin", "-y", "-i", clip.Video, "-i", clip.Audio}
@@ -50,7 +68,8 @@ func makeFilm(t testing.TB, width, height, bitRate, takes int) *film {
 		file := filepath.Join(dir, fmt.Sprintf("take%d.mp4", k))
 		files = append(files, file)
 		rate := fmt.Sprint(bitRate)
-		args = append(args, "-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast",
+		args = append(args, "-map", "0:v", "-map", "1:a",
+			"-vf", fmt.Sprintf("scale=%d:%d:flags=neighbor", width, height), "-c:v", "libx264", "-profile:v", "baseline", "-preset", "ultrafast",
 			"-tune", "zerolatency", "-g", "9999", "-sc_threshold", "0",
 			"-force_key_frames", fmt.Sprintf("expr:eq(mod(n,%d),%d)", keyInterval, k*keyStep),
 			"-b:v", rate, "-maxrate", rate, "-bufsize", fmt.Sprint(bitRate/4),

@@ -15,8 +15,9 @@ import (
 // TestPeerOutages kills the RTMP server for a while, again and again: the call
 // goes on, and the timestamps with it.
 func TestPeerOutages(t *testing.T) {
+	t.Parallel()
 	n := peertest.StartNginx(t)
-	f := makeFilm(t, 640, 360, 800_000, 1)
+	f := testFilm(t)
 	g := startGateway(t, n.RTMPURL+"/live")
 	dial(t, g.addr(), "100", f, nil)
 	n.WaitStream("rtmp_100", 30*time.Second)

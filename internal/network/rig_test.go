@@ -51,25 +51,27 @@ func (l *logBuffer) String() string {
 }
 
 // startGateway runs a gateway that publishes to url until the end of the test.
-func startGateway(t testing.TB, url string) *rig {
+// The trunk is configured otherwise by edit.
+func startGateway(t testing.TB, url string, edit ...func(*trunk.Config)) *rig {
 	t.Helper()
 	no := false
 	r := &rig{t: t}
 	ready := make(chan *gateway.Gateway, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	cfg := gateway.Config{RTMPListen: "off", HTTPListen: "off", Trunks: []trunk.Config{{
+	pbx := trunk.Config{
 		Name: "pbx", ListenAddress: "127.0.0.1", ProxyIP: "127.0.0.1", Register: &no, URL: url,
-		Allow: []netip.Prefix{netip.PrefixFrom(loopback, 8)},
-	}}}
+		Allow:           []netip.Prefix{netip.PrefixFrom(loopback, 8)},
+		MaxVideoBitRate: maxBitRate, JitterMin: jitterMin,
+	}
+	for _, f := range edit {
+		f(&pbx)
+	}
+	cfg := gateway.Config{RTMPListen: "off", HTTPListen: "off", Trunks: []trunk.Config{pbx}}
 	go func() {
 		ended <- gateway.Run(ctx, cfg, gateway.Options{
 			OnReady: func(g *gateway.Gateway) { ready <- g },
-			Plan: func(_ context.Context, _ *trunk.Call, p *trunkcast.Plan) error {
-				p.MaxVideoBitRate, p.JitterMin = maxBitRate, jitterMin
-				return nil
-			},
-			Logger: slog.New(slog.NewTextHandler(&r.log, nil)),
+			Logger:  slog.New(slog.NewTextHandler(&r.log, nil)),
 		})
 	}()
 	t.Cleanup(func() {
@@ -113,8 +115,9 @@ type caller struct {
 	media  *rtpio.Session
 	call   *trunk.Call
 	ua     *trunk.Server
+	ctx    context.Context // ends with the call
 	stop   context.CancelFunc
-	done   chan struct{}
+	done   chan struct{} // nil: nothing is sent yet
 	once   sync.Once
 }
 
@@ -122,17 +125,28 @@ type caller struct {
 // been called. The call lasts to the end of the test, or to hangup.
 func dial(t testing.TB, to netip.AddrPort, number string, f *film, prepare func()) *caller {
 	t.Helper()
+	c := connect(t, to, number)
+	c.camera.film.Store(f)
+	if prepare != nil {
+		prepare()
+	}
+	c.send(func(ctx context.Context) error { return c.camera.run(ctx, c.media) })
+	return c
+}
+
+// connect calls a number at an address.
+func connect(t testing.TB, to netip.AddrPort, number string) *caller {
+	t.Helper()
 	no := false
-	c := &caller{t: t, camera: &camera{}, done: make(chan struct{}), ua: &trunk.Server{Trunks: []trunk.Config{{
+	c := &caller{t: t, camera: &camera{}, ua: &trunk.Server{Trunks: []trunk.Config{{
 		Name: "caller", ListenAddress: "127.0.0.1", ProxyIP: "127.0.0.1", RemotePort: int(to.Port()), Register: &no,
 	}}}}
-	c.camera.film.Store(f)
 	c.media = &rtpio.Session{
 		Ports: &rtpio.Ports{First: 30000, Last: 31999, Addr: loopback}, MediaTimeout: -1,
 		OnKeyFrameRequested: func() { c.camera.asked.Store(true) },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c.stop = cancel
+	c.ctx, c.stop = ctx, cancel
 	t.Cleanup(func() { c.hangup() })
 	if err := c.ua.Start(ctx); err != nil {
 		t.Fatal(err)
@@ -144,16 +158,18 @@ func dial(t testing.TB, to netip.AddrPort, number string, f *film, prepare func(
 		t.Fatalf("call to %s: %v", number, err)
 	}
 	c.call = call
-	if prepare != nil {
-		prepare()
-	}
+	return c
+}
+
+// send runs what sends until the call ends.
+func (c *caller) send(run func(context.Context) error) {
+	c.done = make(chan struct{})
 	go func() {
 		defer close(c.done)
-		if err := c.camera.run(ctx, c.media); err != nil {
-			t.Errorf("camera: %v", err)
+		if err := run(c.ctx); err != nil {
+			c.t.Errorf("caller: %v", err)
 		}
 	}()
-	return c
 }
 
 // hangup ends the call and tells how long the gateway took to answer the BYE.
@@ -167,6 +183,8 @@ func (c *caller) hangup() (took time.Duration) {
 				c.t.Errorf("BYE: %v", err)
 			}
 			took = time.Since(begun)
+		}
+		if c.done != nil {
 			c.stop()
 			<-c.done
 		}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -19,29 +21,63 @@ const nobody = 65534
 // without decoding. It needs some seconds to start.
 func VLC(t testing.TB, url string, length time.Duration) string {
 	t.Helper()
-	// It refuses to run as root, and another user cannot enter the folders of
-	// the test.
+	home := nobodysFolder(t)
+	out := filepath.Join(home, "out.ts")
+	p := startVLC(t, home, "-q", url, "--run-time="+strconv.Itoa(int(length.Seconds())),
+		"--sout", "#std{access=file,mux=ts,dst="+out+"}", "vlc://quit")
+	if err := p.Wait(length + 60*time.Second); err != nil {
+		t.Fatalf("VLC %s: %v\n%s", url, err, tail(p.Output(), 3000))
+	}
+	return out
+}
+
+// VLCDisplay is a VLC that decodes and shows pictures, to nobody.
+type VLCDisplay struct{ *Process }
+
+// StartVLC plays url until the test ends.
+func StartVLC(t testing.TB, url string) VLCDisplay {
+	t.Helper()
+	return VLCDisplay{startVLC(t, nobodysFolder(t), "-vv", "--vout=vdummy", "--aout=adummy", url, "vlc://quit")}
+}
+
+// vlcSize is what VLC logs of the visible part when pictures change.
+var vlcSize = regexp.MustCompile(`original format sz [^,]*, of [^,]*,[^,]*, vsz (\d+x\d+),`)
+
+// Sizes are those of the pictures shown so far, each as often as it changed.
+func (v VLCDisplay) Sizes() (list []string) {
+	for _, m := range vlcSize.FindAllStringSubmatch(v.Output(), -1) {
+		list = append(list, m[1])
+	}
+	return slices.Compact(list)
+}
+
+// nobodysFolder is a folder for a program that refuses to run as root: another
+// user cannot enter those of the test.
+func nobodysFolder(t testing.TB) string {
+	t.Helper()
 	home, err := os.MkdirTemp("", "vlc")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	out := filepath.Join(home, "out.ts")
-	cmd := exec.Command(Look(t, "cvlc"), "-q", url, "--run-time="+strconv.Itoa(int(length.Seconds())),
-		"--sout", "#std{access=file,mux=ts,dst="+out+"}", "vlc://quit")
-	cmd.Env = append(os.Environ(), "HOME="+home)
 	if os.Getuid() == 0 {
 		if err := os.Chown(home, nobody, nobody); err != nil {
 			t.Fatal(err)
 		}
+	}
+	return home
+}
+
+// startVLC starts a VLC with that home, as nobody where we are root.
+func startVLC(t testing.TB, home string, args ...string) *Process {
+	t.Helper()
+	cmd := exec.Command(Look(t, "cvlc"), args...)
+	cmd.Env = append(os.Environ(), "HOME="+home)
+	if os.Getuid() == 0 {
 		cmd.Dir = home
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
-	p := StartCmd(t, cmd)
-	if err := p.Wait(length + 60*time.Second); err != nil {
-		t.Fatalf("VLC %s: %v\n%s", url, err, tail(p.Output(), 3000))
-	}
-	return out
+	return StartCmd(t, cmd)
 }
 
 // Rtmpdump plays an RTMP url for a while after its first data, and returns the

@@ -198,9 +198,6 @@ func (c *Call) place(ctx context.Context, to sipnet.Target, o DialOptions) error
 		req := c.nextInvite(uri, auth)
 		d := c.sock.expect(c, req, o.RingTime+forkLife)
 		res, err := c.attempt(ctx, req, to, d, o.OnProgress)
-		if ctx.Err() == nil {
-			d.forget.Reset(forkLife)
-		}
 		switch {
 		case err == nil && res.StatusCode < 300:
 			return c.established(res, d, req)
@@ -273,6 +270,12 @@ func (k *socket) forget(id string, d *dialling) {
 // is cancelled, and a 2xx that comes all the same is acknowledged and ended in
 // the background.
 func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, d *dialling, progress func(*sip.Response)) (*sip.Response, error) {
+	cancelled := false // then late sees to the end
+	defer func() {
+		if !cancelled {
+			d.forget.Reset(forkLife)
+		}
+	}()
 	c.mu.Lock()
 	c.remote = to.Addr
 	c.mu.Unlock()
@@ -304,6 +307,7 @@ func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, 
 		case <-ctx.Done():
 			cause := context.Cause(ctx)
 			tx.Cancel(reason("SIP", 487, cancelText(cause)))
+			cancelled = true
 			c.srv.serve(func() { d.late(tx) })
 			return nil, cause
 		}

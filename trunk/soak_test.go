@@ -298,3 +298,35 @@ func TestThousandCallsAtRandom(t *testing.T) {
 		t.Logf("heap %d KB, %d KB at the start", after>>10, heap>>10)
 	})
 }
+
+// An INVITE is forgotten in time also where its answer and the end of its
+// context come at the same moment.
+func TestAnswerMeetsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newSoak(t, 3, 50, "udp", newWire(3, 0, 0))
+		k.called.Handler = HandlerFunc(func(_ context.Context, c *Call) {
+			c.Ring(180, "")
+			c.Reject(486, "", "")
+		})
+		// Both wait when the one who dials looks.
+		late := func(*sip.Response) { time.Sleep(time.Second) }
+		refused := 0
+		for i := range 200 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			_, err := k.caller.Trunk("t0").Dial(ctx, &trunktest.Negotiator{}, DialOptions{
+				Number: fmt.Sprint(i), OnProgress: late,
+			})
+			var status *StatusError
+			if errors.As(err, &status) {
+				refused++
+			}
+			cancel()
+		}
+		if refused == 0 || refused == 200 {
+			t.Errorf("%d of 200 refused: they did not meet", refused)
+		}
+		time.Sleep(35 * time.Second)
+		synctest.Wait()
+		k.checkServer("caller", k.caller)
+	})
+}

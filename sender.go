@@ -13,9 +13,10 @@ import (
 // call.
 type sender struct {
 	session *Session
-	// started is closed at the first frame, or the first picture if there are
-	// to be pictures; nil tells nobody.
-	started  chan struct{}
+	over    bool // its sound is over that of others
+	// started is called after the first frame, or the first picture if there
+	// are to be pictures; nil tells nobody.
+	started  func()
 	pictures bool
 
 	once  sync.Once
@@ -29,9 +30,16 @@ func (w *sender) WriteFrame(ctx context.Context, f *media.Frame) error {
 	moved := *f // a frame is immutable
 	moved.DTS += w.base
 	moved.PTS += w.base
-	err := w.session.media.WriteFrame(ctx, &moved)
+	err := w.write(ctx, &moved)
 	if err == nil && w.started != nil && (f.Track.Codec.Video() || !w.pictures) {
-		w.first.Do(func() { close(w.started) })
+		w.first.Do(w.started)
 	}
 	return err
+}
+
+func (w *sender) write(ctx context.Context, f *media.Frame) error {
+	if f.Track.Codec.Video() {
+		return w.session.media.WriteFrame(ctx, f)
+	}
+	return w.session.writeSound(ctx, f, w.over)
 }

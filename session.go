@@ -10,7 +10,6 @@ import (
 	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/media/rtpio"
 	"github.com/trunkcast/trunkcast/media/sdp"
-	"github.com/trunkcast/trunkcast/record"
 	"github.com/trunkcast/trunkcast/trunk"
 )
 
@@ -29,11 +28,13 @@ type Session struct {
 	watchers sync.WaitGroup // of the outputs
 	holding  holding
 	standBy  standBy
+	sounds   sounds
 
 	mu        sync.Mutex
 	ended     bool // no more outputs
 	outputs   []*Output
 	injection *Injection // nil: nothing is played to the caller
+	soundOver *Injection // nil: no sound over it
 	err       error
 }
 
@@ -129,12 +130,7 @@ func (s *Session) run(ctx context.Context) {
 	s.tell(Event{Type: CallAnswered})
 	s.beginHolding()
 	s.watchers.Go(s.beginStandBy)
-	if s.plan.Record {
-		if _, err := s.Record(record.Options{}); err != nil {
-			s.log.Error("call not recorded", "error", err)
-			s.tell(Event{Type: OutputEnded, Output: "record", Err: err})
-		}
-	}
+	s.beginRecording()
 	for _, t := range s.plan.Targets {
 		if _, err := s.AddOutput(t); err != nil {
 			s.log.Error("target not opened", "output", t.name(), "error", err)
@@ -190,10 +186,12 @@ func (s *Session) hangup(why string) {
 func (s *Session) end(err error) {
 	s.mu.Lock()
 	s.ended, s.err = true, err // first: outputs end by themselves from here on
-	injection := s.injection
+	injections := [...]*Injection{s.soundOver, s.injection}
 	s.mu.Unlock()
-	if injection != nil {
-		injection.abandon()
+	for _, i := range injections {
+		if i != nil {
+			i.abandon()
+		}
 	}
 	s.endStandBy()
 	_ = s.media.Close()

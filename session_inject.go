@@ -43,6 +43,9 @@ type InjectOptions struct {
 	Start time.Duration
 	// NoAudio and NoVideo leave a kind of media away.
 	NoAudio, NoVideo bool
+	// Over plays the sound alone over what is injected, or the stand-by, if
+	// there is any. There can be one such sound in a call.
+	Over Over
 	// Force sends pictures of a profile, level or size that the caller did
 	// not offer to take, instead of refusing with a *VideoMismatchError.
 	// Another codec than the caller's cannot be forced.
@@ -77,6 +80,7 @@ type Injection struct {
 	ended   chan struct{} // closed by Stop
 	stop    sync.Once
 	over    sync.Once
+	ending  bool // under the session's mutex
 
 	mu       sync.Mutex
 	source   media.Source     // nil before it plays
@@ -137,21 +141,45 @@ func (s *Session) Injection() *Injection {
 	return s.injection
 }
 
-// reserve makes the one injection that a call can have.
+// SoundOver is the sound that is being played over it, see InjectOptions.Over;
+// nil if there is none.
+func (s *Session) SoundOver() *Injection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.soundOver
+}
+
+// reserve makes the one injection that a call can have, or the one over it.
 func (s *Session) reserve(name string, o InjectOptions) (*Injection, error) {
+	if o.Over != OverNothing {
+		o.NoVideo = true
+		if o.AtEnd == EndStandBy { // it goes on below
+			o.AtEnd = EndStop
+		}
+	}
 	i := &Injection{session: s, name: name, options: o, done: make(chan struct{}), ended: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	place := s.placeOf(i)
 	switch {
 	case s.ended:
 		return nil, ErrEnded
-	case s.injection != nil:
-		return nil, fmt.Errorf("%w: %s", ErrInjecting, s.injection.name)
+	case *place != nil:
+		return nil, fmt.Errorf("%w: %s", ErrInjecting, (*place).name)
 	case s.media.Agreed() == nil:
 		return nil, errors.New("trunkcast: the call is not answered yet")
 	}
-	s.injection = i
+	*place = i
 	return i, nil
+}
+
+// placeOf is where the session keeps an injection of its kind. The mutex is
+// held.
+func (s *Session) placeOf(i *Injection) **Injection {
+	if i.options.Over != OverNothing {
+		return &s.soundOver
+	}
+	return &s.injection
 }
 
 // bound makes the context of the beginning, which Stop and the end of the call
@@ -190,7 +218,10 @@ func (i *Injection) play(ctx context.Context, source media.Source) (*Injection, 
 		return nil, i.Err()
 	}
 	started := make(chan struct{})
-	injector := i.newInjector(source, started)
+	injector := i.newInjector(source, func() {
+		i.tellStarted()
+		close(started)
+	})
 	if err := i.start(injector); err != nil {
 		_ = injector.Close()
 		i.finish(err)
@@ -268,8 +299,8 @@ func (i *Injection) openDirection(ctx context.Context, source media.Source) erro
 	return i.checkSlices(ctx, source)
 }
 
-// newInjector makes the player. started is closed at the first frame.
-func (i *Injection) newInjector(source media.Source, started chan struct{}) *inject.Injector {
+// newInjector makes the player. started is called after the first frame.
+func (i *Injection) newInjector(source media.Source, started func()) *inject.Injector {
 	s := i.session
 	injector := &inject.Injector{
 		Source: source, Codecs: s.bridge.Codecs, Encoder: i.options.Encoder,
@@ -279,7 +310,11 @@ func (i *Injection) newInjector(source media.Source, started chan struct{}) *inj
 	injector.Audio = s.sendAudio()
 	injector.NoAudio = injector.NoAudio || injector.Audio == nil
 	injector.NoVideo = injector.NoVideo || s.media.SendFormat(sdp.Video) == nil
-	injector.Sink = &sender{session: s, started: started, pictures: !injector.NoVideo && hasVideo(source.Tracks())}
+	over := i.options.Over
+	if over == OverMix {
+		injector.Audio = nil // the mixer decodes
+	}
+	injector.Sink = &sender{session: s, over: over != OverNothing, started: started, pictures: !injector.NoVideo && hasVideo(source.Tracks())}
 	return injector
 }
 
@@ -299,7 +334,11 @@ func (s *Session) sendAudio() (list []media.Codec) {
 
 // start begins to play, unless Stop has come before.
 func (i *Injection) start(injector *inject.Injector) error {
-	i.session.endStandBy()
+	if i.options.Over == OverNothing {
+		i.session.endStandBy()
+	} else if err := i.session.beginOver(i.options.Over); err != nil {
+		return err
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	select {
@@ -311,7 +350,6 @@ func (i *Injection) start(injector *inject.Injector) error {
 		return err
 	}
 	i.source, i.injector = injector.Source, injector
-	i.session.log.Info("injection begins", "source", i.name)
 	go func() {
 		<-injector.Done()
 		err := injector.Err()
@@ -328,7 +366,10 @@ func (i *Injection) finish(err error) { i.over.Do(func() { i.end(err) }) }
 
 func (i *Injection) end(err error) {
 	s := i.session
-	s.restoreDirection()
+	if i.options.Over != OverNothing {
+		s.endOver()
+	}
+	s.restoreDirection(i)
 	select {
 	case <-i.ended:
 		err = media.ErrClosed // whatever it was that Stop broke off
@@ -338,16 +379,38 @@ func (i *Injection) end(err error) {
 	i.err = err
 	i.mu.Unlock()
 	s.mu.Lock()
-	s.injection = nil
+	*s.placeOf(i) = nil
 	s.mu.Unlock()
-	s.log.Info("injection ended", "source", i.name, "reason", i.Err())
+	i.tellEnded(err)
 	close(i.done)
 	s.beginStandBy()
 }
 
-// restoreDirection offers what was agreed before the injection.
-func (s *Session) restoreDirection() {
-	if !s.media.SetSending(false) {
+// tellStarted and tellEnded tell the life of the injection.
+func (i *Injection) tellStarted() {
+	i.session.log.Info("injection started", "source", i.name, "over", i.options.Over != OverNothing)
+	i.session.tell(Event{Type: InjectionStarted, Injection: i})
+}
+
+func (i *Injection) tellEnded(err error) {
+	s := i.session
+	if errors.Is(err, io.EOF) || errors.Is(err, media.ErrClosed) {
+		s.log.Info("injection ended", "source", i.name, "reason", err)
+		s.tell(Event{Type: InjectionEnded, Injection: i, Err: err})
+		return
+	}
+	s.log.Warn("injection failed", "source", i.name, "error", err)
+	s.tell(Event{Type: InjectionFailed, Injection: i, Err: err})
+}
+
+// restoreDirection offers what was agreed before the injection, unless another
+// one needs to send.
+func (s *Session) restoreDirection(ended *Injection) {
+	s.mu.Lock()
+	ended.ending = true
+	alone := (s.injection == nil || s.injection.ending) && (s.soundOver == nil || s.soundOver.ending)
+	s.mu.Unlock()
+	if !alone || !s.media.SetSending(false) {
 		return
 	}
 	select {

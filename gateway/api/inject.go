@@ -24,10 +24,13 @@ type Injection struct {
 	Paused     bool    `json:"paused"`
 	Rounds     int     `json:"rounds"` // of a loop
 	Frames     uint64  `json:"frames"` // sent
+
+	Sound *Injection `json:"sound,omitempty"` // played over it
 }
 
 // injectRoutes are the operations on what is played to a caller. pause,
-// resume, seek and find are ours.
+// resume, seek and find are ours; they are about the sound if nothing else is
+// played.
 func (h *Handler) injectRoutes() {
 	h.handle("/call/inject_stream/startup", h.injectStart)
 	h.handle("/call/inject_stream/terminate", h.injectStop)
@@ -36,6 +39,7 @@ func (h *Handler) injectRoutes() {
 	h.handle("/call/inject_stream/seek", h.injectDo(injectSeek))
 	h.handle("/call/inject_stream/find", h.injectFind)
 	h.handle("/call/inject_sound", h.injectSound)
+	h.handle("/call/inject_sound/terminate", h.injectSoundStop)
 }
 
 // injectStart plays a stream or file into a call: streamName is any URL of
@@ -77,9 +81,11 @@ func injectOptions(body request) (o trunkcast.InjectOptions, err error) {
 	return o, err
 }
 
-// injectSound plays a file of the media folder, its sound alone.
+// injectSound plays a file of the media folder, or whatever a URL names, its
+// sound alone. What is injected already, or the stand-by, goes on: its sound is
+// away meanwhile or, with the key mix, heard too. mix, loop and start are ours.
 func (h *Handler) injectSound(r *http.Request, body request) (any, error) {
-	if err := body.known("callId", "fileName", "loop"); err != nil {
+	if err := body.known("callId", "fileName", "loop", "start", "mix"); err != nil {
 		return nil, err
 	}
 	s, err := h.session(body)
@@ -94,11 +100,31 @@ func (h *Handler) injectSound(r *http.Request, body request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !strings.Contains(name, "://") {
+	mix, err := body.flag("mix", false)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(name, "://") && !strings.HasPrefix(name, "call:") {
 		name = "vod://" + name
 	}
-	o.NoVideo = true
+	o.Over = trunkcast.OverReplace
+	if mix {
+		o.Over = trunkcast.OverMix
+	}
 	return nil, startInjection(r.Context(), s, name, o)
+}
+
+// injectSoundStop ends the sound alone.
+func (h *Handler) injectSoundStop(_ *http.Request, body request) (any, error) {
+	s, err := h.session(body)
+	if err != nil {
+		return nil, err
+	}
+	i := s.SoundOver()
+	if i == nil {
+		return nil, notFound("no sound is injected into the call %q", s.ID())
+	}
+	return nil, i.Close()
 }
 
 func startInjection(ctx context.Context, s *trunkcast.Session, url string, o trunkcast.InjectOptions) error {
@@ -133,31 +159,49 @@ func injectError(err error) error {
 	return &Error{Status: status, Message: err.Error()}
 }
 
+// injectStop ends what is played: the stream, and a sound over it.
 func (h *Handler) injectStop(_ *http.Request, body request) (any, error) {
-	i, err := h.injection(body)
-	if err != nil {
-		return nil, err
-	}
-	return nil, i.Close()
-}
-
-// injection finds what is played into the call that a request names.
-func (h *Handler) injection(body request) (*trunkcast.Injection, error) {
 	s, err := h.session(body)
 	if err != nil {
 		return nil, err
 	}
+	sound, stream := s.SoundOver(), s.Injection()
+	if sound == nil && stream == nil {
+		return nil, nothingInjected(s)
+	}
+	for _, i := range []*trunkcast.Injection{sound, stream} {
+		if i != nil {
+			_ = i.Close() // gives no error
+		}
+	}
+	return nil, nil
+}
+
+func nothingInjected(s *trunkcast.Session) error {
+	return notFound("nothing is injected into the call %q", s.ID())
+}
+
+// injection finds what is played into the call that a request names: the
+// stream, or the sound if there is none.
+func (h *Handler) injection(body request) (*trunkcast.Session, *trunkcast.Injection, error) {
+	s, err := h.session(body)
+	if err != nil {
+		return nil, nil, err
+	}
 	i := s.Injection()
 	if i == nil {
-		return nil, notFound("nothing is injected into the call %q", s.ID())
+		i = s.SoundOver()
 	}
-	return i, nil
+	if i == nil {
+		return nil, nil, nothingInjected(s)
+	}
+	return s, i, nil
 }
 
 // injectDo is an operation on a running injection.
 func (h *Handler) injectDo(do func(*trunkcast.Injection, request) error) operation {
 	return func(_ *http.Request, body request) (any, error) {
-		i, err := h.injection(body)
+		_, i, err := h.injection(body)
 		if err != nil {
 			return nil, err
 		}
@@ -174,16 +218,24 @@ func injectSeek(i *trunkcast.Injection, body request) error {
 }
 
 func (h *Handler) injectFind(_ *http.Request, body request) (any, error) {
-	i, err := h.injection(body)
+	s, i, err := h.injection(body)
 	if err != nil {
 		return nil, err
 	}
-	id, err := body.needed("callId")
+	out := describeInjection(s, i)
+	if sound := s.SoundOver(); sound != nil && sound != i {
+		over := describeInjection(s, sound)
+		out.Sound = &over
+	}
+	return out, nil
+}
+
+func describeInjection(s *trunkcast.Session, i *trunkcast.Injection) Injection {
 	st := i.Status()
 	return Injection{
-		CallID: id, StreamName: i.Name(), Position: st.Position.Seconds(), Elapsed: st.Elapsed.Seconds(),
+		CallID: s.ID(), StreamName: i.Name(), Position: st.Position.Seconds(), Elapsed: st.Elapsed.Seconds(),
 		Paused: st.Paused, Rounds: st.Rounds, Frames: st.Frames,
-	}, err
+	}
 }
 
 // seconds is a time in seconds, with a fraction if need be; 0 if it is

@@ -19,6 +19,11 @@ type Plan struct {
 	SameName SameName
 	// Record writes the call to files, by Bridge.Recorder.
 	Record bool
+	// RecordNotice is played to the caller before Record begins: the URL of a
+	// clip (see Bridge.Open) of two minutes at most. A caller who takes no
+	// pictures, or none like these, hears it. If it fails, the event NoticeFailed
+	// tells, and the recording begins all the same. Default: none.
+	RecordNotice string
 	// Targets is where the stream goes. More can be added while the call runs.
 	Targets []Target
 	// Capabilities is what may be negotiated. Default: every codec, both ways.

@@ -171,6 +171,7 @@ func (g *Gateway) plan(ctx context.Context, c *trunk.Call) (*trunkcast.Plan, err
 		return nil, err
 	}
 	p.StandBy, p.BlackPictures = g.cfg.StandBy, g.cfg.BlackPictures
+	p.RecordNotice = g.cfg.Record.Notice
 	if g.opts.Plan == nil {
 		return p, nil
 	}

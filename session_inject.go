@@ -47,8 +47,10 @@ type InjectOptions struct {
 	// there is any. There can be one such sound in a call.
 	Over Over
 	// Force sends pictures of a profile, level or size that the caller did
-	// not offer to take, instead of refusing with a *VideoMismatchError.
-	// Another codec than the caller's cannot be forced.
+	// not offer to take, instead of refusing with a *VideoMismatchError, and to
+	// a caller of packetization-mode 0 pictures in slices that do not fit
+	// packets, instead of a *rtpio.NALTooLargeError. Another codec than the
+	// caller's cannot be forced.
 	Force bool
 	// Paced tells that a source of one's own keeps no pace: its frames come as
 	// fast as they are read. Sources with a method Seek are taken for such
@@ -336,6 +338,7 @@ func (s *Session) sendAudio() (list []media.Codec) {
 func (i *Injection) start(injector *inject.Injector) error {
 	if i.options.Over == OverNothing {
 		i.session.endStandBy()
+		i.session.media.SetCutting(i.options.Force)
 	} else if err := i.session.beginOver(i.options.Over); err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ const slicesLooked = 50
 func (i *Injection) checkSlices(ctx context.Context, source media.Source) error {
 	file, ok := source.(seeker)
 	f := i.session.media.SendFormat(sdp.Video)
-	if !ok || f == nil || f.H264 == nil || f.H264.PacketizationMode != 0 || i.options.NoVideo || !hasVideo(source.Tracks()) {
+	if !ok || f == nil || f.H264 == nil || f.H264.PacketizationMode != 0 || i.options.Force || i.options.NoVideo || !hasVideo(source.Tracks()) {
 		return nil
 	}
 	for n := 0; n < slicesLooked; {

@@ -228,10 +228,15 @@ func TestInjectMismatch(t *testing.T) {
 			}
 		})
 	}
-	p := g.dial(&sdp.Capabilities{Video: video(media.H264, "profile-level-id=42E00A;packetization-mode=1")})
-	begun := time.Now()
-	g.must("/call/inject_stream/startup", p.body(map[string]any{"streamName": "vod://clip.mp4", "force": true}))
-	eventually(t, "pictures by force", func() bool { return len(p.pictures(begun)) > 10 })
+	for _, fmtp := range []string{"profile-level-id=42E00A;packetization-mode=1", "profile-level-id=42E01F;packetization-mode=0"} {
+		t.Run(fmtp, func(t *testing.T) {
+			t.Parallel()
+			p := g.dial(&sdp.Capabilities{Video: video(media.H264, fmtp)})
+			begun := time.Now()
+			g.must("/call/inject_stream/startup", p.body(map[string]any{"streamName": "vod://clip.mp4", "force": true}))
+			eventually(t, "pictures by force", func() bool { return len(p.pictures(begun)) > 10 })
+		})
+	}
 }
 
 func video(c media.Codec, fmtp string) sdp.MediaCapabilities {

@@ -195,7 +195,7 @@ func (c *camera) picture(ts uint32, f *media.Frame) (list []rtp.Packet) {
 	if limit == 0 {
 		limit = 1000
 	}
-	if err := p.start(c.format, f, limit); err != nil {
+	if err := p.start(c.format, f, limit, false); err != nil {
 		c.t.Fatal(err)
 	}
 	for !p.done() {

@@ -32,8 +32,9 @@ const (
 )
 
 // start takes a frame. Parameter sets go in front of key frames: a peer that
-// lost them, or got them never, can begin there.
-func (p *packetizer) start(format *sdp.Format, f *media.Frame, limit int) error {
+// lost them, or got them never, can begin there. cut permits what mode 0 does
+// not: to cut a NAL unit.
+func (p *packetizer) start(format *sdp.Format, f *media.Frame, limit int, cut bool) error {
 	*p = packetizer{
 		h265:   format.Codec == media.H265,
 		single: format.Codec == media.H264 && (format.H264 == nil || format.H264.PacketizationMode == 0),
@@ -44,7 +45,7 @@ func (p *packetizer) start(format *sdp.Format, f *media.Frame, limit int) error 
 		p.config = f.Track.Config
 	}
 	for i := range p.count() {
-		if n := len(p.nal(i)); p.single && n > limit {
+		if n := len(p.nal(i)); p.single && !cut && n > limit {
 			return &NALTooLargeError{Size: n, Limit: limit}
 		}
 	}

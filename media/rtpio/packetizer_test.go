@@ -36,7 +36,7 @@ func h265Format() *sdp.Format {
 // cut packetizes a frame and checks what holds for every payload.
 func cut(t *testing.T, p *packetizer, format *sdp.Format, f *media.Frame, limit int) []*rtp.Packet {
 	t.Helper()
-	if err := p.start(format, f, limit); err != nil {
+	if err := p.start(format, f, limit, false); err != nil {
 		t.Fatal(err)
 	}
 	var packets []*rtp.Packet
@@ -143,9 +143,17 @@ func TestPacketizerMode0(t *testing.T) {
 			t.Errorf("%d packets, want a NAL unit each", len(packets))
 		}
 		var large *NALTooLargeError
-		err := p.start(format, &media.Frame{Track: track, Data: [][]byte{nalUnit(1001, 0x41)}}, 1000)
+		err := p.start(format, &media.Frame{Track: track, Data: [][]byte{nalUnit(1001, 0x41)}}, 1000, false)
 		if !errors.As(err, &large) || large.Size != 1001 || large.Limit != 1000 {
 			t.Errorf("a NAL unit above the limit: %v", err)
+		}
+		if err := p.start(format, &media.Frame{Track: track, Data: [][]byte{nalUnit(1001, 0x41)}}, 1000, true); err != nil {
+			t.Fatalf("by force: %v", err)
+		}
+		for n := 1; !p.done(); n++ {
+			if b := p.next(nil); n > 2 || len(b) > 1000 || b[0]&0x1f != h264FUA {
+				t.Errorf("by force: packet %d of %d bytes, type %d", n, len(b), b[0]&0x1f)
+			}
 		}
 	}
 }
@@ -176,7 +184,7 @@ func BenchmarkPacketizer(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(12000)
 	for b.Loop() {
-		if err := p.start(format, f, 1200); err != nil {
+		if err := p.start(format, f, 1200, false); err != nil {
 			b.Fatal(err)
 		}
 		for !p.done() {

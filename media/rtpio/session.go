@@ -149,6 +149,7 @@ type state struct {
 
 	// Of the goroutine of WriteFrame.
 	cutter   packetizer
+	cutsAll  bool // see SetCutting
 	audioOut [maxDatagram]byte
 
 	dial     chan struct{} // held by SendDTMF

@@ -189,6 +189,15 @@ func (l *line) audioPacket(b []byte, c *lineConfig, at time.Duration, length int
 	return b, nil
 }
 
+// SetCutting lets NAL units that are too large for a packet be cut (FU-A) for a
+// caller of packetization-mode 0, too, which RFC 6184 section 6.2 forbids and
+// many phones take all the same. Without it WriteFrame refuses them.
+func (s *Session) SetCutting(on bool) {
+	s.mu.Lock()
+	s.cutsAll = on
+	s.mu.Unlock()
+}
+
 func (s *Session) writeVideo(ctx context.Context, f *media.Frame) error {
 	now := time.Now()
 	s.mu.Lock()
@@ -197,7 +206,7 @@ func (s *Session) writeVideo(ctx context.Context, f *media.Frame) error {
 		s.mu.Unlock()
 		return err
 	}
-	if err := s.cutter.start(l.send.format, f, s.payloadLimit(c.secure)); err != nil {
+	if err := s.cutter.start(l.send.format, f, s.payloadLimit(c.secure), s.cutsAll); err != nil {
 		s.mu.Unlock()
 		return err
 	}

@@ -133,10 +133,11 @@ func (l *line) takeTransport(format uint8, p rtcp.RawPacket, w *wishes) {
 			}
 		}
 	case fmtTMMBR:
-		if limit := parseTMMBR(p, l.send.ssrc); limit > 0 {
+		c := l.agreed.Load()
+		if limit := parseTMMBR(p, l.send.ssrc); limit > 0 && c != nil {
 			l.report.limit = limit
 			n := rtcp.RawPacket(tmmb(fmtTMMBN, l.send.ssrc, l.send.ssrc, limit))
-			w.reply = l.compound(time.Now(), &n)
+			w.reply = l.early(c, time.Now(), &n)
 		}
 	}
 }

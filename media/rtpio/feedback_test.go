@@ -1,6 +1,7 @@
 package rtpio
 
 import (
+	"bytes"
 	"encoding/binary"
 	"sync/atomic"
 	"testing"
@@ -89,4 +90,48 @@ func TestTellsBitRate(t *testing.T) {
 	eventually(t, "TMMBR", func() bool { return told(800_000) })
 	s.SetMaxVideoBitRate(500_000)
 	eventually(t, "the new limit", func() bool { return told(500_000) })
+}
+
+// TestReducedSize: where it was agreed, feedback comes without a report before
+// it, and reports go on; elsewhere every datagram begins with one.
+func TestReducedSize(t *testing.T) {
+	t.Parallel()
+	for name, agreed := range map[string]bool{"agreed": true, "not agreed": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPhone(t, 2)
+			s := &Session{KeyFrameInterval: 50 * time.Millisecond}
+			line := videoLine
+			if agreed {
+				line += "\r\na=rtcp-rsize"
+			}
+			if body := p.call(s, audioLine, line); bytes.Contains(body, []byte("a=rtcp-rsize")) != agreed {
+				t.Errorf("the answer is\n%s", body)
+			}
+			l := p.lines[1]
+			alone := func() (alone, reports int) {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				for _, b := range l.raw {
+					if b[1] == byte(rtcp.TypePayloadSpecificFeedback) {
+						alone++
+					} else if b[1] == byte(rtcp.TypeReceiverReport) {
+						reports++
+					}
+				}
+				return alone, reports
+			}
+			ts := uint32(0)
+			eventually(t, "key frame requests and a report", func() bool {
+				l.picture(ts, false)
+				ts += 3600
+				n, reports := alone()
+				asked := len(controls[*rtcp.PictureLossIndication](l)) + len(controls[*rtcp.FullIntraRequest](l))
+				return asked >= 5 && reports > 0 && (n > 0 || !agreed)
+			})
+			if n, _ := alone(); n > 0 != agreed {
+				t.Errorf("%d requests without a report", n)
+			}
+		})
+	}
 }

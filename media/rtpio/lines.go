@@ -53,6 +53,7 @@ type line struct {
 type lineConfig struct {
 	rtp, rtcp netip.AddrPort // of the SDP
 	mux       bool
+	reduced   bool            // feedback needs no report before it (RFC 5506)
 	recv      *sdp.PayloadMap // nil: nothing is taken
 	send      *sdp.PayloadMap
 	sends     bool

@@ -379,7 +379,7 @@ func (s *Session) commit(ctx context.Context, a *sdp.Agreed) error {
 func (s *Session) configure(ctx context.Context, l *line, al *sdp.Line) (*lineConfig, error) {
 	c := &lineConfig{
 		send: al.Send, sends: al.Direction.Sends(), feedback: al.Feedback, bandwidth: al.Bandwidth,
-		rtp: al.RTP, rtcp: al.RTCP, mux: al.Mux,
+		rtp: al.RTP, rtcp: al.RTCP, mux: al.Mux, reduced: al.ReducedSize,
 	}
 	if al.Direction.Receives() {
 		c.recv = al.Recv

@@ -52,6 +52,21 @@ func (l *line) compound(now time.Time, more ...rtcp.Packet) []byte {
 	return b
 }
 
+// early makes an RTCP datagram of what cannot wait for the next report: alone
+// where that was agreed (RFC 5506 section 3.4.2), else behind one. The mutex is
+// held.
+func (l *line) early(c *lineConfig, now time.Time, packets ...rtcp.Packet) []byte {
+	if !c.reduced {
+		return l.compound(now, packets...)
+	}
+	b, err := rtcp.Marshal(packets)
+	if err != nil {
+		l.counts.errors++
+		return nil
+	}
+	return b
+}
+
 // protect encrypts an RTCP datagram where that was agreed; nil if it cannot
 // be sent. The mutex is held.
 func (l *line) protect(c *lineConfig, b []byte) []byte {
@@ -97,12 +112,14 @@ func (l *line) due(now time.Time) (b []byte, sip bool, next time.Time) {
 	}
 	more, sip := l.feedback(c, now)
 	regular := !now.Before(r.next)
-	if regular || len(more) > 0 {
-		more = l.appendLimit(c, more)
-		b = l.compound(now, more...)
+	switch {
+	case regular || len(more) > 0 && !c.reduced:
+		b = l.compound(now, l.appendLimit(c, more)...)
 		r.size = len(b)
-		b = l.protect(c, b)
+	case len(more) > 0:
+		b = l.early(c, now, more...)
 	}
+	b = l.protect(c, b)
 	if regular {
 		r.total = l.send.packets
 		r.sent = true

@@ -38,6 +38,8 @@ func (o *Offered) acceptLine(answer *Description, i int) *Line {
 	}
 	l.Accepted = true
 	l.readRemote(answer, own.mux)
+	_, l.ReducedSize = m.Attribute("rtcp-rsize")
+	l.ReducedSize = l.ReducedSize && own.rsize
 	l.Direction = own.direction.And(l.RemoteDirection.Reverse())
 	l.own.mux, l.own.direction = l.Mux, l.Direction
 	if own.kind == Video {

@@ -64,6 +64,9 @@ type Line struct {
 	RTPPort, RTCPPort int
 	// Mux tells that RTCP shares the RTP port (RFC 5761).
 	Mux bool
+	// ReducedSize tells that feedback may be sent without a report before it
+	// (RFC 5506).
+	ReducedSize bool
 
 	// Direction is ours: whether we may send, whether the peer may.
 	Direction Direction

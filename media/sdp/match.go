@@ -165,6 +165,7 @@ func (m *matcher) answer(l *Line, picks []pick, offered []Format) {
 	own.active, own.direction, own.mux = true, l.Direction, l.Mux
 	own.ptime = m.caps.ptime(l.Kind, l.PTime)
 	_, own.rsize = m.offer.Media[l.Index].Attribute("rtcp-rsize")
+	l.ReducedSize = own.rsize
 	if isToken(l.Content) {
 		own.content = l.Content
 	}

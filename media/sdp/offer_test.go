@@ -316,3 +316,24 @@ func TestNumbersKeepTheirMeaning(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestReducedSize: reports of reduced size are agreed when both sides say so,
+// in whichever direction the exchange goes.
+func TestReducedSize(t *testing.T) {
+	const offer = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n" +
+		"m=video 4002 RTP/AVPF 96\r\na=rtpmap:96 H264/90000\r\na=rtcp-rsize\r\n"
+	a := mustMatch(t, nil, nil, offer)
+	if a.Lines[0].ReducedSize || !a.Lines[1].ReducedSize {
+		t.Errorf("audio %v, video %v", a.Lines[0].ReducedSize, a.Lines[1].ReducedSize)
+	}
+	o := ReOffer(nil, a)
+	for answer, want := range map[string]bool{offer: true, strings.Replace(offer, "a=rtcp-rsize\r\n", "", 1): false} {
+		b, err := o.Accept(mustParse(t, answer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Lines[1].ReducedSize != want || b.Lines[0].ReducedSize {
+			t.Errorf("audio %v, video %v, want %v", b.Lines[0].ReducedSize, b.Lines[1].ReducedSize, want)
+		}
+	}
+}

@@ -24,8 +24,7 @@ type encoder struct {
 
 	slopes      *slopes
 	long, short *mdct
-	block       [2 * frameSize]float32 // windowed
-	windows     [frameSize]float32     // lines of short windows, not yet in groups
+	windows     [frameSize]float32 // lines of short windows, not yet in groups
 
 	layout   layout
 	attack   int // window with an attack in the current frame, or -1
@@ -121,8 +120,10 @@ func (e *encoder) load(pcm []float32) int {
 
 // deinterleave scales every step-th sample.
 func deinterleave(dst, pcm []float32, step int) {
+	at := 0
 	for i := range dst {
-		v := pcm[i*step]
+		v := pcm[at]
+		at += step
 		if !(v > -4 && v < 4) {
 			v = clean(v)
 		}
@@ -152,60 +153,23 @@ func (e *encoder) transform(c *encoderChannel) {
 		e.transformShort(c, samples)
 		return
 	}
-	e.windowLong(samples)
-	e.long.forward(e.block[:], c.lines[:])
+	rise, fall := e.slopes.long[sineShape], e.slopes.long[sineShape]
+	switch e.layout.sequence { // 4.6.11.3.3
+	case longStop:
+		rise = e.slopes.edge[sineShape]
+	case longStart:
+		fall = e.slopes.edge[sineShape]
+	}
+	e.long.forward(samples, rise, fall, c.lines[:])
 	clear(c.lines[e.longLines:])
-}
-
-// windowLong applies the long window of the sequence (4.6.11.3.3).
-func (e *encoder) windowLong(samples []float32) {
-	long, short := e.slopes.long[sineShape], e.slopes.short[sineShape]
-	rise, fall := e.block[:frameSize], e.block[frameSize:]
-	rising, falling := samples[:frameSize], samples[frameSize:]
-	if e.layout.sequence == longStop {
-		windowRise(rise, rising, short)
-	} else {
-		windowRise(rise, rising, long)
-	}
-	if e.layout.sequence == longStart {
-		windowFall(fall, falling, short)
-	} else {
-		windowFall(fall, falling, long)
-	}
-}
-
-// windowRise lets a half of a block rise by a slope in its middle: zero before
-// it, unchanged after it.
-func windowRise(dst, src, slope []float32) {
-	flat := (len(dst) - len(slope)) / 2
-	clear(dst[:flat])
-	d, s := dst[flat:flat+len(slope)], src[flat:flat+len(slope)]
-	for i, w := range slope {
-		d[i] = s[i] * w
-	}
-	copy(dst[flat+len(slope):], src[flat+len(slope):])
-}
-
-// windowFall is the mirror image of windowRise.
-func windowFall(dst, src, slope []float32) {
-	flat := (len(dst) - len(slope)) / 2
-	copy(dst[:flat], src)
-	d, s := dst[flat:flat+len(slope)], src[flat:flat+len(slope)]
-	for i := range d {
-		d[i] = s[i] * slope[len(slope)-1-i]
-	}
-	clear(dst[flat+len(slope):])
 }
 
 // transformShort computes eight short windows.
 func (e *encoder) transformShort(c *encoderChannel, samples []float32) {
-	slope, block := e.slopes.short[sineShape], e.block[:2*shortSize]
+	slope := e.slopes.short[sineShape]
 	for w := range shortWindows {
-		from := samples[slopeStart+w*shortSize:]
-		windowRise(block[:shortSize], from[:shortSize], slope)
-		windowFall(block[shortSize:], from[shortSize:2*shortSize], slope)
 		lines := e.windows[w*shortSize : (w+1)*shortSize]
-		e.short.forward(block, lines)
+		e.short.forward(samples[slopeStart+w*shortSize:][:2*shortSize], slope, slope, lines)
 		clear(lines[e.shortLines:])
 	}
 	e.layout.interleave(c.lines[:], e.windows[:], e.bands.short)

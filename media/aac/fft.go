@@ -38,9 +38,23 @@ func newFFT(size int) *fft {
 // run transforms re and im, which it overwrites, and returns the result,
 // which the next run overwrites.
 func (f *fft) run() (re, im []float32) {
-	xr, xi, yr, yi := f.re, f.im, f.otherRe, f.otherIm
+	re, im, otherRe, otherIm, rest := f.passes(1)
+	if rest == 2 {
+		radix2Pass(re, im, otherRe, otherIm)
+		return otherRe, otherIm
+	}
+	return re, im
+}
+
+// passes does the passes of radix 4 of more than end values. It returns the
+// values, as much room besides, and the length of what is left.
+func (f *fft) passes(end int) (xr, xi, yr, yi []float32, length int) {
+	xr, xi, yr, yi = f.re, f.im, f.otherRe, f.otherIm
 	length, stride := f.size, 1
 	for _, twiddles := range f.twiddles {
+		if length <= end {
+			break
+		}
 		if stride == 1 {
 			firstPass(xr, xi, yr, yi, twiddles)
 		} else {
@@ -49,11 +63,7 @@ func (f *fft) run() (re, im []float32) {
 		xr, xi, yr, yi = yr, yi, xr, xi
 		length, stride = length/4, stride*4
 	}
-	if length == 2 {
-		radix2Pass(xr, xi, yr, yi)
-		xr, xi = yr, yi
-	}
-	return xr, xi
+	return xr, xi, yr, yi, length
 }
 
 // firstPass is radix4Pass for a stride of 1.

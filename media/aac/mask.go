@@ -21,12 +21,18 @@ func (c *encoderChannel) analyse(l *layout, ear []earBand) {
 	}
 }
 
+// energy is the sum of the squares. It adds up in two sums, as the processor
+// would wait for each addition to a single one.
 func energy(lines []float32) float32 {
-	sum := float32(0)
-	for _, v := range lines {
-		sum += v * v
+	var even, odd float32
+	for ; len(lines) >= 2; lines = lines[2:] {
+		even += lines[0] * lines[0]
+		odd += lines[1] * lines[1]
 	}
-	return sum
+	if len(lines) > 0 {
+		even += lines[0] * lines[0]
+	}
+	return even + odd
 }
 
 // spreadMask lets each band mask the ones around it.
@@ -58,29 +64,37 @@ func (band *encoderBand) allow(width float32, ear *earBand) {
 func (c *encoderChannel) prepare(l *layout) {
 	for b := range l.bands {
 		band := &c.bands[b]
-		lo, hi := l.offset[b], l.offset[b+1]
-		lines, power34 := c.lines[lo:hi], c.power34[lo:hi]
-		roots, peak := float32(0), float32(0)
-		for i := 0; i < len(lines) && i < len(power34); i++ {
-			v := lines[i]
-			if v < 0 {
-				v = -v
-			}
-			root := float32(math.Sqrt(float64(v)))
-			roots += root
-			power := float32(math.Sqrt(float64(v * root)))
-			power34[i] = power
-			if power > peak {
-				peak = power
-			}
-		}
 		if band.inaudible {
-			peak = 0
+			band.peak = 0 // chooseScales asks for no more
+			continue
 		}
+		lo, hi := l.offset[b], l.offset[b+1]
+		roots, peak := raise(c.power34[lo:hi], c.lines[lo:hi])
 		band.peak, band.roots = peak, log2(roots+1e-9)
 		// The quantized peak must stay below maxLine; the margin is for log2
 		// and for the rounding.
 		least := 100 + 16./3*(log2(peak+1e-9)-12.96)
 		band.leastScale = max(0, int(least+1.5))
 	}
+}
+
+// raise sets power34 to |line|^(3/4) and returns the sum of |line|^(1/2) and
+// the largest power. Two loops are the faster ones: in each, a square root
+// takes the register of its argument, and need not wait for the one before.
+func raise(power34, lines []float32) (roots, peak float32) {
+	power34 = power34[:len(lines)]
+	top := uint32(0)
+	for i, v := range lines {
+		magnitude := math.Float32bits(v) &^ (1 << 31)
+		top = max(top, magnitude)
+		root := float32(math.Sqrt(float64(math.Float32frombits(magnitude))))
+		roots += root
+		power34[i] = root
+	}
+	for i, root := range power34 {
+		v := math.Float32frombits(math.Float32bits(lines[i]) &^ (1 << 31))
+		power34[i] = float32(math.Sqrt(float64(v * root)))
+	}
+	v := math.Float32frombits(top)
+	return roots, float32(math.Sqrt(float64(v * float32(math.Sqrt(float64(v))))))
 }

@@ -23,7 +23,8 @@ const (
 )
 
 // The tables below give the bits that values need, signs and all, for two or
-// four books at once: 16 bits of the element for each.
+// four books at once: 16 bits of the element for each. Their sizes are powers
+// of two, so that a mask instead of a check keeps an index inside.
 var (
 	quadBits   = makeQuadBits()   // books 1 to 4, four digits of -2 to 2
 	signedBits = makeSignedBits() // books 5 and 6, two digits of -4 to 4
@@ -34,8 +35,8 @@ var (
 	stepSize = makeStepSize()
 )
 
-func makeQuadBits() (t [625]uint64) {
-	for i := range t {
+func makeQuadBits() (t [1024]uint64) {
+	for i := range 625 {
 		v := [4]int{i/125 - 2, i/25%5 - 2, i/5%5 - 2, i%5 - 2}
 		signed, absolute, signs, largest := 0, 0, uint64(0), 0
 		for _, x := range v {
@@ -53,15 +54,15 @@ func makeQuadBits() (t [625]uint64) {
 	return t
 }
 
-func makeSignedBits() (t [81]uint32) {
-	for i := range t {
+func makeSignedBits() (t [128]uint32) {
+	for i := range 81 {
 		t[i] = uint32(book5[i].length()) | uint32(book6[i].length())<<16
 	}
 	return t
 }
 
-func makePairBits() (t [17 * 17]uint64) {
-	for i := range t {
+func makePairBits() (t [512]uint64) {
+	for i := range 17 * 17 {
 		a, b := i/17, i%17
 		signs := uint64(min(a, 1) + min(b, 1))
 		if a < 8 && b < 8 {
@@ -74,8 +75,8 @@ func makePairBits() (t [17 * 17]uint64) {
 	return t
 }
 
-func makeEscapeBits() (t [17 * 17]uint16) {
-	for i := range t {
+func makeEscapeBits() (t [512]uint16) {
+	for i := range 17 * 17 {
 		t[i] = uint16(int(book11[i].length()) + min(i/17, 1) + min(i%17, 1))
 	}
 	return t
@@ -185,27 +186,21 @@ func countBits(q []int16, largest int, bits *[books]int32) {
 		bits[k] = unusable
 	}
 	if largest <= 2 {
-		sum := uint64(0)
-		for i := 0; i+3 < len(q); i += 4 {
-			sum += quadBits[uint(int(q[i])*125+int(q[i+1])*25+int(q[i+2])*5+int(q[i+3])+312)%625]
-		}
+		sum := countQuads(q)
 		if largest <= 1 {
 			bits[1], bits[2] = int32(sum&0xffff), int32(sum>>16&0xffff)
 		}
 		bits[3], bits[4] = int32(sum>>32&0xffff), int32(sum>>48)
 	}
 	if largest <= 4 {
-		sum := uint32(0)
-		for i := 0; i+1 < len(q); i += 2 {
-			sum += signedBits[uint(int(q[i])*9+int(q[i+1])+40)%81]
-		}
-		bits[5], bits[6] = int32(sum&0xffff), int32(sum>>16)
+		signed, sum := countSmallPairs(q)
+		bits[5], bits[6] = int32(signed&0xffff), int32(signed>>16)
+		bits[7], bits[8] = int32(sum&0xffff), int32(sum>>16&0xffff)
+		bits[9], bits[10] = int32(sum>>32&0xffff), int32(sum>>48)
+		return
 	}
 	if largest <= 12 {
-		sum := uint64(0)
-		for i := 0; i+1 < len(q); i += 2 {
-			sum += pairBits[uint(magnitude(q[i])*17+magnitude(q[i+1]))%(17*17)]
-		}
+		sum := countPairs(q)
 		if largest <= 7 {
 			bits[7], bits[8] = int32(sum&0xffff), int32(sum>>16&0xffff)
 		}
@@ -216,23 +211,53 @@ func countBits(q []int16, largest int, bits *[books]int32) {
 	}
 }
 
+// countQuads sums quadBits.
+func countQuads(q []int16) (sum uint64) {
+	for ; len(q) >= 4; q = q[4:] {
+		sum += quadBits[uint(int(q[0])*125+int(q[1])*25+int(q[2])*5+int(q[3])+312)%1024]
+	}
+	return sum
+}
+
+// countSmallPairs sums signedBits and pairBits.
+func countSmallPairs(q []int16) (signed uint32, sum uint64) {
+	for ; len(q) >= 2; q = q[2:] {
+		a, b := int(q[0]), int(q[1])
+		signed += signedBits[uint(a*9+b+40)%128]
+		sum += pairBits[uint(magnitude(q[0])*17+magnitude(q[1]))%512]
+	}
+	return signed, sum
+}
+
+// countPairs sums pairBits.
+func countPairs(q []int16) (sum uint64) {
+	for ; len(q) >= 2; q = q[2:] {
+		sum += pairBits[uint(magnitude(q[0])*17+magnitude(q[1]))%512]
+	}
+	return sum
+}
+
 // countEscapes returns the bits of book 11, in which values above 15 are
 // followed by an escape (4.6.3.3).
 func countEscapes(q []int16) int32 {
 	sum := int32(0)
-	for i := 0; i+1 < len(q); i += 2 {
-		a, b := magnitude(q[i]), magnitude(q[i+1])
-		if a > 15 {
-			sum += int32(2*floorLog2(a) - 3)
-			a = 16
+	for ; len(q) >= 2; q = q[2:] {
+		a, b := magnitude(q[0]), magnitude(q[1])
+		if a|b > 15 {
+			sum += escapeLength(a) + escapeLength(b)
+			a, b = min(a, 16), min(b, 16)
 		}
-		if b > 15 {
-			sum += int32(2*floorLog2(b) - 3)
-			b = 16
-		}
-		sum += int32(escapeBits[uint(a*17+b)%(17*17)])
+		sum += int32(escapeBits[uint(a*17+b)%512])
 	}
 	return sum
+}
+
+// escapeLength is the size of the escape of a value, 0 below 16.
+func escapeLength(v int) int32 {
+	if v < 16 {
+		return 0
+	}
+	return int32(2*floorLog2(v) - 3)
 }
 
 func magnitude(v int16) int {

@@ -1,5 +1,7 @@
 package aac
 
+import "slices"
+
 // The scalefactor of a band is the one whose quantization noise is what the
 // ear allows: the noise of the power-law quantizer of 4.6.1 is
 //
@@ -27,7 +29,7 @@ type scalePath struct {
 // chooseScales sets the scalefactors for a noise level (log2), -1 for the
 // bands that would be all zeros.
 func (c *encoderChannel) chooseScales(l *layout, level float32) {
-	var cost, next [paths]float32
+	var cost, next [paths]pathCost
 	coded, before := 0, 0
 	for b := range l.bands {
 		band := &c.bands[b]
@@ -39,15 +41,15 @@ func (c *encoderChannel) chooseScales(l *layout, level float32) {
 			continue
 		}
 		band.scale = middle
-		weight := deviationCost * float32(l.width(b))
+		weight := costUnit * deviationCost * float32(l.width(b))
 		c.path.band[coded] = b
 		for i := range next {
 			deviation := float32(middle+i-reach) - ideal
-			next[i] = weight * deviation * deviation
+			next[i] = pathCost(weight*deviation*deviation)*pathUnit + pathCost(i)
 			if coded > 0 {
-				best, from := cheapestStep(&cost, middle+i-before)
-				next[i] += best
-				c.path.from[coded][i] = from
+				best := cheapestStep(&cost, middle+i-before)
+				next[i] += best &^ (pathUnit - 1)
+				c.path.from[coded][i] = int8(best % pathUnit)
 			}
 		}
 		cost, before = next, middle
@@ -56,23 +58,30 @@ func (c *encoderChannel) chooseScales(l *layout, level float32) {
 	c.tracePath(coded, &cost)
 }
 
+// A pathCost is the cost of a path in parts of a bit, times pathUnit, plus its
+// number: the least of some tells both without a branch that nobody foresees.
+type pathCost int64
+
+const (
+	costUnit = 64 // parts of a bit
+	pathUnit = 8  // more than there are paths
+)
+
 // cheapestStep finds the best way to a scalefactor that is offset above the
 // lowest path of the band before.
-func cheapestStep(cost *[paths]float32, offset int) (float32, int8) {
+func cheapestStep(cost *[paths]pathCost, offset int) pathCost {
 	// Offsets beyond the largest step lead to no code: they cost too much to
 	// be chosen, and quantize moves what is left of them.
 	at := max(0, min(len(scaleCost)-paths, offset+stepRoom))
-	steps := (*[paths]float32)(scaleCost[at:])
-	best, from := float32(unusable), 0
-	for j, c := range cost {
-		if v := c + steps[paths-1-j]; v < best {
-			best, from = v, j
-		}
+	steps := (*[paths]pathCost)(scaleCost[at:])
+	best := cost[0] + steps[paths-1]
+	for j := 1; j < paths; j++ {
+		best = min(best, cost[j]+steps[paths-1-j])
 	}
-	return best, int8(from)
+	return best
 }
 
-// scaleCost is the size in bits of the code for a difference of scalefactors,
+// scaleCost is what the code for a difference of scalefactors costs, that for
 // stepRoom+paths-1 being 0, with room on both sides for differences that have
 // no code.
 var scaleCost = makeScaleCost()
@@ -80,24 +89,19 @@ var scaleCost = makeScaleCost()
 // stepRoom is how far below 0 the differences of a whole set of paths go.
 const stepRoom = maxStep + paths
 
-func makeScaleCost() (t [2*stepRoom + 2*paths]float32) {
+func makeScaleCost() (t [2*stepRoom + 2*paths]pathCost) {
 	for i := range t {
-		t[i] = unusable
+		t[i] = unusable * costUnit * pathUnit
 		if step := i - stepRoom - paths + 1; step >= -maxStep && step <= maxStep {
-			t[i] = float32(scaleBook[step+maxStep].length())
+			t[i] = pathCost(scaleBits(step)) * costUnit * pathUnit
 		}
 	}
 	return t
 }
 
 // tracePath follows the best path back and moves the scalefactors onto it.
-func (c *encoderChannel) tracePath(coded int, cost *[paths]float32) {
-	at := 0
-	for i := range cost {
-		if cost[i] < cost[at] {
-			at = i
-		}
-	}
+func (c *encoderChannel) tracePath(coded int, cost *[paths]pathCost) {
+	at := int(slices.Min(cost[:]) % pathUnit)
 	for n := coded - 1; n >= 0; n-- {
 		band := &c.bands[c.path.band[n]]
 		band.scale = max(band.leastScale, min(255, band.scale+at-reach))

@@ -1,5 +1,7 @@
 package aac
 
+import "math"
+
 // chooseBooks chooses the book of each band so that the sections and the lines
 // take the fewest bits together, and returns these. It is dynamic programming
 // over the bands: a section is a run of bands with one book (4.4.2.7), and
@@ -8,47 +10,41 @@ func (c *encoderChannel) chooseBooks(l *layout) int32 {
 	if l.bands == 0 {
 		return 0
 	}
-	section := 4 + int32(l.sectionBits())
-	var cost [books]int32 // of the best way that ends in this book
+	section := (4 + int32(l.sectionBits())) * bookUnit
+	// cost is what the best way that ends in a book takes, times bookUnit, plus
+	// the book: the least of some tells both without a branch that nobody
+	// foresees.
+	var cost [books]int32
+	best := int32(0)
+	left := 0 // bands of the group
 	for b := range l.bands {
 		bits, from := &c.bands[b].bits, &c.from[b]
-		best := cheapest(&cost)
-		fresh := cost[best] + section
-		if b%l.perGroup == 0 { // a section ends with its group
+		fresh := best + section
+		if left == 0 { // a section ends with its group
+			left = l.perGroup
 			for k := range cost {
-				from[k] = best
-				cost[k] = min(fresh+bits[k], unusable)
+				cost[k] = fresh
 			}
-			continue
 		}
+		left--
+		best = math.MaxInt32
 		for k := range cost {
-			if cost[k] <= fresh {
-				from[k] = uint8(k)
-				cost[k] = min(cost[k]+bits[k], unusable)
-			} else {
-				from[k] = best
-				cost[k] = min(fresh+bits[k], unusable)
-			}
+			way := min(cost[k], fresh)
+			from[k] = uint8(way % bookUnit)
+			cost[k] = way&^(bookUnit-1) + bits[k]*bookUnit + int32(k)
+			best = min(best, cost[k])
 		}
 	}
-	book := cheapest(&cost)
-	total := cost[book]
+	book := uint8(best % bookUnit)
 	for b := l.bands - 1; b >= 0; b-- {
 		c.bands[b].book = book
 		book = c.from[b][book]
 	}
-	return total + c.escapedSections(l)
+	return best/bookUnit + c.escapedSections(l)
 }
 
-func cheapest(cost *[books]int32) uint8 {
-	best := 0
-	for k := 1; k < books; k++ {
-		if cost[k] < cost[best] {
-			best = k
-		}
-	}
-	return uint8(best)
-}
+// bookUnit is more than there are books.
+const bookUnit = 16
 
 // sectionEnd returns the band after the section that begins at band b.
 func (c *encoderChannel) sectionEnd(l *layout, b int) int {

@@ -66,3 +66,26 @@ func (d *decoder) blockOfShort(c *decoderChannel, lines []float32, shape windowS
 		rising = d.slopes.short[shape]
 	}
 }
+
+// windowRise lets a half of a block rise by a slope in its middle: zero before
+// it, unchanged after it.
+func windowRise(dst, src, slope []float32) {
+	flat := (len(dst) - len(slope)) / 2
+	clear(dst[:flat])
+	d, s := dst[flat:flat+len(slope)], src[flat:flat+len(slope)]
+	for i, w := range slope {
+		d[i] = s[i] * w
+	}
+	copy(dst[flat+len(slope):], src[flat+len(slope):])
+}
+
+// windowFall is the mirror image of windowRise.
+func windowFall(dst, src, slope []float32) {
+	flat := (len(dst) - len(slope)) / 2
+	copy(dst[:flat], src)
+	d, s := dst[flat:flat+len(slope)], src[flat:flat+len(slope)]
+	for i := range d {
+		d[i] = s[i] * slope[len(slope)-1-i]
+	}
+	clear(dst[flat+len(slope):])
+}

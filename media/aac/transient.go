@@ -47,13 +47,15 @@ func (t *transient) load(samples []float32) {
 	fresh := t.energy[len(t.energy)-shortWindows:]
 	last := t.last
 	for i := range fresh {
-		sum := float32(1)
-		for _, v := range samples[i*shortSize : (i+1)*shortSize] {
-			d := v - last
-			last = v
-			sum += d * d
+		// Two sums, as the processor would wait for each addition to one.
+		even, odd := float32(1), float32(0)
+		for s := samples[i*shortSize : (i+1)*shortSize]; len(s) >= 2; s = s[2:] {
+			d, e := s[0]-last, s[1]-s[0]
+			last = s[1]
+			even += d * d
+			odd += e * e
 		}
-		fresh[i] = sum
+		fresh[i] = even + odd
 	}
 	t.last = last
 }

@@ -28,13 +28,22 @@ const (
 type slopes struct {
 	long  [2][]float32 // by windowShape
 	short [2][]float32
+	edge  [2][]float32 // a short slope in the middle of a long window's half
 }
 
 var windowSlopes = sync.OnceValue(func() *slopes {
-	return &slopes{
+	s := &slopes{
 		long:  [2][]float32{sineSlope(frameSize), kaiserSlope(frameSize, 4)},
 		short: [2][]float32{sineSlope(shortSize), kaiserSlope(shortSize, 6)},
 	}
+	for shape, short := range s.short {
+		edge := make([]float32, frameSize)
+		for i := slopeStart + copy(edge[slopeStart:], short); i < frameSize; i++ {
+			edge[i] = 1
+		}
+		s.edge[shape] = edge
+	}
+	return s
 })
 
 func sineSlope(n int) []float32 {

@@ -1,6 +1,9 @@
 package aac
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // An encoder makes AAC-LC frames:
 //
@@ -120,11 +123,12 @@ func (e *encoder) load(pcm []float32) int {
 
 // deinterleave scales every step-th sample.
 func deinterleave(dst, pcm []float32, step int) {
+	const most = 0x40800000 // 4, as the bits of a float
 	at := 0
 	for i := range dst {
 		v := pcm[at]
 		at += step
-		if !(v > -4 && v < 4) {
+		if math.Float32bits(v)&^(1<<31) >= most {
 			v = clean(v)
 		}
 		dst[i] = v * sampleScale

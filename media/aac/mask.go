@@ -37,11 +37,20 @@ func energy(lines []float32) float32 {
 
 // spreadMask lets each band mask the ones around it.
 func spreadMask(bands []encoderBand, ear []earBand) {
-	for b := 1; b < len(bands); b++ {
-		bands[b].spread = max(bands[b].spread, bands[b-1].spread*ear[b].up)
+	spread := float32(0)
+	for b := range bands {
+		spread *= ear[b].up
+		if own := bands[b].spread; own > spread {
+			spread = own
+		}
+		bands[b].spread = spread
 	}
 	for b := len(bands) - 2; b >= 0; b-- {
-		bands[b].spread = max(bands[b].spread, bands[b+1].spread*ear[b+1].down)
+		spread *= ear[b+1].down
+		if own := bands[b].spread; own > spread {
+			spread = own
+		}
+		bands[b].spread = spread
 	}
 }
 

@@ -110,6 +110,7 @@ func scaleBits(step int) int32 { return int32(scaleBook[step+maxStep].length()) 
 func (c *encoderChannel) quantize(l *layout) int32 {
 	bits := int32(0)
 	scale, noise := -1, -1 // of the band before
+	silent := true
 	for b := range l.bands {
 		band := &c.bands[b]
 		largest := 0
@@ -124,9 +125,11 @@ func (c *encoderChannel) quantize(l *layout) int32 {
 			band.silence(c.quant[l.offset[b]:l.offset[b+1]], scale >= 0)
 			if band.noise >= 0 {
 				noise = band.substitute(noise)
+				silent = false
 			}
 			continue
 		}
+		silent = false
 		lo, hi := l.offset[b], l.offset[b+1]
 		quantizeLines(c.quant[lo:hi], c.lines[lo:hi], c.power34[lo:hi], stepSize[band.scale])
 		countBits(c.quant[lo:hi], min(largest, maxLine), &band.bits)
@@ -136,6 +139,9 @@ func (c *encoderChannel) quantize(l *layout) int32 {
 			bits += scaleBits(0) // the global gain is the first scalefactor
 		}
 		scale = band.scale
+	}
+	if silent {
+		return c.leaveOut(l)
 	}
 	return bits + c.chooseBooks(l)
 }

@@ -43,6 +43,14 @@ func (c *encoderChannel) chooseBooks(l *layout) int32 {
 	return best/bookUnit + c.escapedSections(l)
 }
 
+// leaveOut codes no band at all, and returns the bits of that.
+func (c *encoderChannel) leaveOut(l *layout) int32 {
+	for b := range l.bands {
+		c.bands[b].book = 0
+	}
+	return int32(l.groups)*(4+int32(l.sectionBits())) + c.escapedSections(l)
+}
+
 // bookUnit is more than there are books.
 const bookUnit = 16
 

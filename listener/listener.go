@@ -91,7 +91,9 @@ func (e *RefuseError) Error() string {
 func Refuse(code int, reason string) error { return &RefuseError{Code: code, Reason: reason} }
 
 // Chain is a list of listeners that is itself one: each sees the message as
-// the one before it left it, and the first error ends the row.
+// the one before it left it, and the first error ends the row. Where a server
+// calls it, a panic of one takes back what that one has changed, and the row
+// goes on.
 type Chain []SipMessageListener
 
 // ProcessMessage calls the listeners in turn.

@@ -35,9 +35,64 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// hook calls the listener. It returns the message to go on with: what the
-// listener made of msg, nil if it is to be dropped or refused.
-func (e *Endpoint) hook(msg sip.Message, f *Flow, dir listener.Direction) (sip.Message, error) {
+// listenersOf takes a chain apart, so that a panic in it is that of one
+// listener.
+func listenersOf(l listener.SipMessageListener) []listener.SipMessageListener {
+	chain, ok := l.(listener.Chain)
+	if !ok {
+		return []listener.SipMessageListener{l}
+	}
+	var list []listener.SipMessageListener
+	for _, l := range chain {
+		list = append(list, listenersOf(l)...)
+	}
+	return list
+}
+
+// hook calls the listeners in turn. It returns the message to go on with: what
+// they made of msg, nil if it is to be dropped or refused. Of a listener that
+// panics the message is taken back to what it was before the call: for the first
+// one again makes it anew.
+func (e *Endpoint) hook(msg sip.Message, f *Flow, dir listener.Direction, again func() sip.Message) (sip.Message, *listener.RefuseError) {
+	m := e.shown(msg, f, dir)
+	for i, l := range e.listeners {
+		before := again
+		if i > 0 {
+			kept := cloneMessage(messageIn(m))
+			before = func() sip.Message { return kept }
+		}
+		err := e.show(l, m)
+		var refusal *listener.RefuseError
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, listener.Drop):
+			return nil, nil
+		case errors.As(err, &refusal):
+			return nil, refusal
+		}
+		e.complain(err, dir, f, msg)
+		if !spoilt(err) && complete(m) {
+			break
+		}
+		m = e.shown(before(), f, dir)
+	}
+	return messageIn(m), nil
+}
+
+// show calls one listener. Its panic is an error.
+func (e *Endpoint) show(l listener.SipMessageListener, m *listener.Message) error {
+	return guard(func() error {
+		err := l.ProcessMessage(e.ctx, m)
+		if err == nil && !complete(m) {
+			return errIncomplete
+		}
+		return err
+	})
+}
+
+// shown is msg as listeners see it.
+func (e *Endpoint) shown(msg sip.Message, f *Flow, dir listener.Direction) *listener.Message {
 	m := &listener.Message{Direction: dir, Transport: f.transport, Local: f.local, Remote: f.remote}
 	switch msg := msg.(type) {
 	case *sip.Request:
@@ -45,24 +100,17 @@ func (e *Endpoint) hook(msg sip.Message, f *Flow, dir listener.Direction) (sip.M
 	case *sip.Response:
 		m.Response = msg
 	}
-	err := guard(func() error {
-		if e.TrunkOf != nil {
-			m.Trunk = e.TrunkOf(m)
-		}
-		err := e.Listener.ProcessMessage(e.ctx, m)
-		if err == nil && !complete(m) {
-			return errIncomplete
-		}
-		return err
-	})
-	var refusal *listener.RefuseError
-	if errors.Is(err, listener.Drop) || errors.As(err, &refusal) {
-		return nil, err
+	if e.TrunkOf != nil {
+		m.Trunk = e.TrunkOf(m)
 	}
+	return m
+}
+
+func messageIn(m *listener.Message) sip.Message {
 	if m.Request != nil {
-		return m.Request, err
+		return m.Request
 	}
-	return m.Response, err
+	return m.Response
 }
 
 // complete reports whether the transactions can work with m.
@@ -88,20 +136,9 @@ func (e *Endpoint) incoming(msg sip.Message, f *Flow, again func() sip.Message) 
 	if e.Listener == nil {
 		return msg, nil
 	}
-	changed, err := e.hook(msg, f, listener.Incoming)
-	if err == nil {
-		return changed, nil
-	}
-	var refusal *listener.RefuseError
-	switch {
-	case errors.Is(err, listener.Drop):
-		return nil, nil
-	case errors.As(err, &refusal):
+	changed, refusal := e.hook(msg, f, listener.Incoming, again)
+	if refusal != nil {
 		return again(), refusal
-	}
-	e.complain(err, listener.Incoming, f, msg)
-	if spoilt(err) {
-		return again(), nil
 	}
 	return changed, nil
 }
@@ -112,14 +149,7 @@ func (e *Endpoint) outgoing(msg sip.Message, f *Flow) sip.Message {
 	if e.Listener == nil {
 		return msg
 	}
-	changed, err := e.hook(cloneMessage(msg), f, listener.Outgoing)
-	if err == nil || changed == nil {
-		return changed
-	}
-	e.complain(err, listener.Outgoing, f, msg)
-	if spoilt(err) {
-		return msg
-	}
+	changed, _ := e.hook(cloneMessage(msg), f, listener.Outgoing, func() sip.Message { return cloneMessage(msg) })
 	return changed
 }
 

@@ -291,6 +291,57 @@ func TestListenerFails(t *testing.T) {
 	}
 }
 
+// In a chain a panic undoes what that listener did, and nothing of the others;
+// an error ends the row.
+func TestChainPanics(t *testing.T) {
+	add := func(text string, err error) listener.SipMessageListener {
+		return listener.Func(func(_ context.Context, m *listener.Message) error {
+			if m.Direction == listener.Incoming {
+				m.Request.Recipient.User += text
+			} else {
+				m.Response.Reason += text
+			}
+			if err == nil && text == "P" {
+				panic("oh")
+			}
+			if text == "N" {
+				m.Request, m.Response = nil, nil
+			}
+			return err
+		})
+	}
+	fails := errors.New("oh")
+	for _, tt := range []struct {
+		chain listener.Chain
+		want  string
+	}{
+		{listener.Chain{add("a", nil), add("P", nil), add("b", nil)}, "ab"},
+		{listener.Chain{add("P", nil), add("b", nil), add("P", nil)}, "b"},
+		{listener.Chain{add("a", nil), listener.Chain{add("b", nil), add("P", nil)}, add("N", nil), add("c", nil)}, "abc"},
+		{listener.Chain{add("a", nil), add("b", fails), add("c", nil)}, "ab"},
+		{listener.Chain{add("a", nil), add("N", fails), add("c", nil)}, "ac"},
+		{listener.Chain{}, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			net := newMemNet()
+			users := make(chan string, 1)
+			e := net.start(t, ourAddr, &Endpoint{Listener: tt.chain, OnRequest: func(req *sip.Request, tx *ServerTx) {
+				users <- req.Recipient.User
+				tx.Respond(tx.NewResponse(200, "", nil))
+			}})
+			defer e.Close()
+			p := net.rawPeer()
+			p.send(ask("OPTIONS", "z9hG4bK1", "a"))
+			if user := <-users; user != "us"+tt.want {
+				t.Errorf("user %q, want %q", user, "us"+tt.want)
+			}
+			if line, _, _ := strings.Cut(p.next(), "\r\n"); line != "SIP/2.0 200 OK"+tt.want {
+				t.Errorf("sent %q, want ...%q", line, tt.want)
+			}
+		})
+	}
+}
+
 func TestOutgoingListenerPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newMemNet()

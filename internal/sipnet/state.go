@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/trunkcast/trunkcast/listener"
 )
 
 // state is what an Endpoint has besides its options.
@@ -20,9 +22,10 @@ type state struct {
 	cancel context.CancelFunc
 
 	udp           PacketConn
-	listeners     []net.Listener
+	ports         []net.Listener
 	addr, tlsAddr netip.AddrPort
-	key           []byte // of Tag
+	key           []byte                        // of Tag
+	listeners     []listener.SipMessageListener // of Listener
 
 	table      table
 	pool       pool
@@ -79,7 +82,7 @@ func (e *Endpoint) Start(ctx context.Context) error {
 		return err
 	}
 	e.spawn(e.serveUDP)
-	for i, l := range e.listeners {
+	for i, l := range e.ports {
 		transport := "tcp"
 		if i > 0 {
 			transport = "tls"
@@ -106,7 +109,7 @@ func (e *Endpoint) prepare(ctx context.Context) error {
 		return errors.New("sipnet: TLS listener without a configuration")
 	}
 	e.started = true
-	e.limits = e.Limits.withDefaults()
+	e.limits, e.listeners = e.Limits.withDefaults(), listenersOf(e.Listener)
 	e.log = e.Logger
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
@@ -153,7 +156,7 @@ func (e *Endpoint) listen(ctx context.Context) error {
 		s.close()
 		return ErrClosed
 	}
-	e.udp, e.listeners, e.addr, e.tlsAddr = s.udp, s.listeners, s.addr, s.tlsAddr
+	e.udp, e.ports, e.addr, e.tlsAddr = s.udp, s.listeners, s.addr, s.tlsAddr
 	return nil
 }
 
@@ -284,7 +287,7 @@ func (e *Endpoint) stop(err error) {
 	if e.udp != nil {
 		e.udp.Close()
 	}
-	for _, l := range e.listeners {
+	for _, l := range e.ports {
 		l.Close()
 	}
 	e.order.close()

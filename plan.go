@@ -54,7 +54,8 @@ type Plan struct {
 	MaxFreeze time.Duration
 	// MaxVideoBitRate in bit/s is told to the caller by TMMBR or REMB where
 	// agreed, so that it sends no more than the targets can take. Default: no
-	// limit.
+	// limit. When RTMP targets drop pictures the caller is told less, and bit
+	// by bit more when they do not any more.
 	MaxVideoBitRate int
 }
 

@@ -25,13 +25,14 @@ type Session struct {
 	began  time.Time // what is sent to the caller is timed from here
 	done   chan struct{}
 
-	watchers sync.WaitGroup // of the outputs
+	watchers sync.WaitGroup // of the outputs, and of followCongestion
 	holding  holding
 	standBy  standBy
 	sounds   sounds
 
 	mu        sync.Mutex
 	ended     bool // no more outputs
+	limiting  bool // followCongestion runs
 	outputs   []*Output
 	injection *Injection // nil: nothing is played to the caller
 	soundOver *Injection // nil: no sound over it
@@ -248,6 +249,7 @@ func (n negotiator) Rollback() {
 func (n negotiator) changed() {
 	n.of.stream.ExpectVideo(n.Session.Agreed().Line(sdp.Video) != nil)
 	n.of.noteHold()
+	n.of.limitCaller()
 }
 
 func (n negotiator) Offer(ctx context.Context) ([]byte, error) {

@@ -139,3 +139,37 @@ func TestDeafCaller(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingIsSentAgain: who agreed to no repetitions loses a part of nearly
+// every key frame of some packets; what is seen then is for the user to choose.
+// A picture of which nothing is left stands for two even when all is passed on.
+func TestNothingIsSentAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		w           weather
+		least, most float64 // share of the time for which the picture stands
+	}{
+		{"held", weather{}, 0.8, 1},
+		{"held for a second", weather{thaw: time.Second}, 0.4, 0.75},
+		{"passed on", weather{pass: true}, 0.1, 0.35},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const d = 2 * time.Minute
+				c.w.loss = 0.05
+				o := c.w.live(t, d, d, 1)
+				st := o.r.line(1).stats(time.Since(o.start))
+				frozen := float64(st.Frozen) / float64(d)
+				t.Logf("the picture stands for %.3f of the time, %d pictures, %d of them without the one before", frozen, o.seen.count[1], o.seen.broken)
+				if frozen < c.least || frozen > c.most {
+					t.Errorf("the picture stands for %.3f of the time", frozen)
+				}
+				if c.name == "held" && o.seen.broken > 0 {
+					t.Errorf("%d pictures without the one before", o.seen.broken)
+				}
+			})
+		})
+	}
+}

@@ -23,6 +23,9 @@ type Stats struct {
 	// RTT is the round-trip time to the caller by its reports; 0 if it sends
 	// none on us.
 	RTT time.Duration
+	// VideoLimit is the bit rate that callers who understand it are told, in
+	// bit/s; 0: none. See [Session.SetMaxVideoBitRate].
+	VideoLimit int
 	// Sync tells whether sound and picture are in step.
 	Sync Sync
 }
@@ -109,7 +112,7 @@ func (s *Session) Stats() Stats {
 			st.Lines = append(st.Lines, l.stats(now))
 		}
 	}
-	st.RTT, st.Sync = s.receiver.rtt, s.receiver.sync(now)
+	st.RTT, st.Sync, st.VideoLimit = s.receiver.rtt, s.receiver.sync(now), s.limit
 	return st
 }
 

@@ -38,7 +38,9 @@ type weather struct {
 	ppm     int64
 	reports reporting
 	nack    bool
-	deaf    bool // the caller sends nothing again
+	deaf    bool          // the caller sends nothing again
+	thaw    time.Duration // Session.MaxFreeze
+	pass    bool          // Session.PassDamaged
 }
 
 func (w weather) String() string {
@@ -110,7 +112,7 @@ type seen struct {
 func (w weather) live(t testing.TB, d, settle time.Duration, seed uint64) *outside {
 	o := &outside{t: t, weather: w, resend: map[uint16][]byte{}, sound: voice{ssrc: 1, ts: 1 << 31},
 		cam: camera{t: t, format: h264Format(1), ssrc: 2, seq: 65000}, sent: [2]map[uint32]time.Duration{{}, {}}}
-	s := &Session{}
+	s := &Session{MaxFreeze: w.thaw, PassDamaged: w.pass}
 	s.init()
 	defer s.cancel()
 	o.r, o.start = s.receiver, s.start

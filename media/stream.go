@@ -12,8 +12,8 @@ import (
 )
 
 // Stream carries the frames of one writer to any number of sinks, each behind
-// a queue and a goroutine of its own: a slow or dead sink loses whole groups
-// of pictures and delays nobody. Audio that a sink cannot take is transcoded,
+// a queue and, unless it is a [DirectSink], a goroutine of its own: a slow or
+// dead sink loses whole groups of pictures and delays nobody. Audio that a sink cannot take is transcoded,
 // once for each target codec however many sinks want it, from the first need
 // on and until the last of them has gone.
 //
@@ -94,6 +94,7 @@ type streamState struct {
 	finished     bool
 	listings     []listing
 	subs         []*Subscription // not finished
+	direct       []*Subscription // those of them that are, replaced as a whole
 	renditions   []*rendition    // whose goroutine runs
 	past         []RenditionStats
 	video, audio *Track
@@ -175,7 +176,11 @@ func (s *Stream) WriteFrame(_ context.Context, f *Frame) error {
 		s.writeAudio(f, size, now)
 	}
 	ask := needKey && s.mayAsk(now)
+	direct := s.direct
 	s.unlock()
+	for _, u := range direct {
+		u.kick()
+	}
 	if ask {
 		s.askKey()
 	}
@@ -286,7 +291,11 @@ func (s *Stream) Attach(sink Sink, o SinkOptions) (*Subscription, error) {
 		return nil, errors.New("media: no sink to attach")
 	}
 	u, err := s.attach(sink, o)
-	if u != nil {
+	switch {
+	case u == nil:
+	case u.direct:
+		u.kick() // what came since it is listed
+	default:
 		go u.run()
 	}
 	return u, err
@@ -295,6 +304,7 @@ func (s *Stream) Attach(sink Sink, o SinkOptions) (*Subscription, error) {
 func (s *Stream) attach(sink Sink, o SinkOptions) (*Subscription, error) {
 	o.Audio = slices.Clone(o.Audio)
 	u := newSubscription(s, sink, o)
+	u.direct = sink != nil && direct(sink)
 	now := time.Now()
 	s.lock()
 	if s.closed {
@@ -303,6 +313,9 @@ func (s *Stream) attach(sink Sink, o SinkOptions) (*Subscription, error) {
 		return nil, ErrClosed
 	}
 	s.subs = append(s.subs, u)
+	if u.direct {
+		s.direct = append(slices.Clone(s.direct), u)
+	}
 	u.q.started = u.q.started || s.noVideo || s.video == nil && !s.began.IsZero() && now.Sub(s.began) >= startDelay
 	var err error
 	if s.audio != nil && !o.NoAudio {
@@ -327,6 +340,7 @@ func (s *Stream) ExpectVideo(yes bool) {
 	for _, u := range s.subs {
 		if !yes {
 			u.q.start()
+			u.nudge()
 		}
 	}
 }
@@ -373,11 +387,15 @@ func (s *Stream) deliver(r *rendition, f *Frame, end time.Duration) {
 	now := time.Now()
 	size := f.Size()
 	s.lock()
-	defer s.unlock()
 	for _, u := range s.subs {
 		if u.audio == r && !u.detached {
 			u.push(f, size, end, now)
 		}
+	}
+	direct := s.direct
+	s.unlock()
+	for _, u := range direct {
+		u.kick()
 	}
 }
 
@@ -406,6 +424,9 @@ func (s *Stream) forget(u *Subscription) {
 	defer s.unlock()
 	s.release(u)
 	s.subs = slices.DeleteFunc(s.subs, func(x *Subscription) bool { return x == u })
+	if u.direct {
+		s.direct = slices.DeleteFunc(slices.Clone(s.direct), func(x *Subscription) bool { return x == u })
+	}
 }
 
 // renditionEnded takes a rendition out. Its sinks have had all audio.

@@ -20,9 +20,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// inline makes attach attach direct sinks.
+var inline bool
+
 // attach attaches or fails the test.
 func attach(t *testing.T, s *media.Stream, sink media.Sink, o media.SinkOptions) *media.Subscription {
 	t.Helper()
+	if r, ok := sink.(*mediatest.Recorder); ok {
+		r.Inline = inline
+	}
 	sub, err := s.Attach(sink, o)
 	if err != nil {
 		t.Fatal(err)
@@ -308,7 +314,7 @@ func TestConcurrentUse(t *testing.T) {
 		for i := range 4 {
 			wg.Go(func() {
 				for k := range 5 {
-					sink := &mediatest.Recorder{}
+					sink := &mediatest.Recorder{Inline: i%2 == 0}
 					o := media.SinkOptions{Name: fmt.Sprint(i, k)}
 					if k%2 == 0 {
 						o.Audio = []media.Codec{media.AAC}

@@ -39,6 +39,11 @@ type Subscription struct {
 	done    chan struct{}
 	written atomic.Uint64
 
+	direct bool // the sink has no goroutine: see kick
+	kicks  atomic.Int32
+	given  bool        // kick has had the last frame
+	later  *time.Timer // kick, for a frame that waits
+
 	// Under the stream's mutex.
 	detached bool   // gets no more frames
 	routed   *Track // the audio track that what follows was decided for
@@ -102,9 +107,11 @@ func (u *Subscription) Close() error {
 	return nil
 }
 
-// run is the goroutine of a sink.
-func (u *Subscription) run() {
-	err := u.pump()
+// run is the goroutine of a sink that is not direct.
+func (u *Subscription) run() { u.conclude(u.pump()) }
+
+// conclude closes the sink, which takes no more frames because of err.
+func (u *Subscription) conclude(err error) {
 	u.stream.detach(u)
 	u.q.abort(ErrClosed)
 	u.enter(closing)
@@ -122,16 +129,24 @@ func (u *Subscription) pump() error {
 		if err != nil {
 			return ErrClosed
 		}
-		if err = u.write(f); err == nil {
-			u.written.Add(1)
-			continue
+		if err = u.hand(f); err != nil {
+			return err
 		}
-		if u.ctx.Err() != nil {
-			return ErrClosed
-		}
-		u.stream.log().Warn("sink failed", "sink", u.options.Name, "error", err)
-		return err
 	}
+}
+
+// hand gives the sink a frame. An error is its last.
+func (u *Subscription) hand(f *Frame) error {
+	err := u.write(f)
+	switch {
+	case err == nil:
+		u.written.Add(1)
+	case u.ctx.Err() != nil:
+		err = ErrClosed
+	default:
+		u.stream.logLater("sink failed", u, err)
+	}
+	return err
 }
 
 func (u *Subscription) write(f *Frame) (err error) {
@@ -183,6 +198,7 @@ func (u *Subscription) watchFor(d time.Duration, fn func()) {
 func (u *Subscription) drain() {
 	if u.patient() {
 		u.q.end(io.EOF)
+		u.nudge()
 	}
 }
 
@@ -211,6 +227,7 @@ func (u *Subscription) expire() {
 	if late {
 		u.q.abort(ErrClosed)
 		u.cancel()
+		u.nudge()
 		u.watchFor(grace, u.abandon)
 	}
 }
@@ -230,6 +247,7 @@ func (u *Subscription) abort() {
 	if write {
 		u.watchFor(u.stream.drainTimeout(), u.abandon)
 	}
+	u.nudge()
 }
 
 // abandon gives the sink up.

@@ -42,9 +42,7 @@ func transcode(t *testing.T, frames []*media.Frame, codecs []media.AudioCodec) (
 	t.Helper()
 	var sink mediatest.Recorder
 	s := &media.Stream{Codecs: codecs}
-	if _, err := s.Attach(&sink, media.SinkOptions{Name: "sink", Audio: []media.Codec{media.AAC}}); err != nil {
-		t.Fatal(err)
-	}
+	attach(t, s, &sink, media.SinkOptions{Name: "sink", Audio: []media.Codec{media.AAC}})
 	if err := mediatest.Play(ctx, s, frames); err != nil {
 		t.Fatal(err)
 	}

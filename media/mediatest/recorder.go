@@ -17,6 +17,8 @@ type Recorder struct {
 	Before func(ctx context.Context, f *media.Frame) error
 	// OnClose is called by the first Close, and its error returned.
 	OnClose func() error
+	// Inline makes it a media.DirectSink.
+	Inline bool
 
 	mu     sync.Mutex
 	frames []*media.Frame
@@ -44,6 +46,9 @@ func (r *Recorder) WriteFrame(ctx context.Context, f *media.Frame) error {
 	r.changed()
 	return nil
 }
+
+// Direct is Inline.
+func (r *Recorder) Direct() bool { return r.Inline }
 
 // Close counts.
 func (r *Recorder) Close() error {

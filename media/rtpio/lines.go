@@ -73,7 +73,7 @@ type lineCounts struct {
 // open makes a line with its sockets and starts to read them. It is called
 // within an exchange.
 func (s *Session) open(index int, kind sdp.Kind) (*line, error) {
-	pair, err := s.ports.open()
+	pair, err := s.ports.open(!s.waiting)
 	if err != nil {
 		return nil, err
 	}
@@ -92,19 +92,20 @@ func (s *Session) open(index int, kind sdp.Kind) (*line, error) {
 		go s.run()
 	}
 	s.opened = append(s.opened, l)
-	for i, c := range []*net.UDPConn{pair.rtp, pair.rtcp} {
+	for i, c := range []socket{pair.rtp, pair.rtcp} {
 		l.readers[i] = s.read(l, c)
 	}
 	return l, nil
 }
 
 // read has a socket read, by the play-out goroutine where it can be polled.
-func (s *Session) read(l *line, c *net.UDPConn) *reader {
-	r := &reader{l: l, conn: c}
-	if polled && !s.waiting {
-		r.poller, _ = newPoller(c) // nil after an error: then a goroutine waits
-	}
-	if r.poller == nil {
+func (s *Session) read(l *line, c socket) *reader {
+	r := &reader{l: l}
+	switch c := c.(type) {
+	case *poller:
+		r.poller = c
+	case *net.UDPConn:
+		r.conn = c
 		s.wg.Go(r.run)
 	}
 	return r

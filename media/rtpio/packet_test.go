@@ -35,7 +35,7 @@ func answered(t testing.TB, addr netip.AddrPort, lines string) (*Session, []*rea
 	for _, l := range s.lines {
 		// Where packets come from is where packets go to.
 		l.latch.signal(addr, netip.AddrPortFrom(addr.Addr(), addr.Port()+1), false, true, time.Now())
-		readers = append(readers, &reader{l: l, conn: l.pair.rtp})
+		readers = append(readers, &reader{l: l})
 	}
 	return s, readers
 }

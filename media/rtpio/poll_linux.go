@@ -1,10 +1,8 @@
 package rtpio
 
 import (
-	"net"
 	"net/netip"
 	"sync"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -60,34 +58,6 @@ var batches = sync.Pool{New: func() any {
 	}
 	return b
 }}
-
-// poller reads one socket without waiting.
-type poller struct {
-	raw   syscall.RawConn
-	read  func(fd uintptr) bool // made once: a closure for each call would allocate
-	batch *batch
-	n     int
-}
-
-func newPoller(c *net.UDPConn) (*poller, error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	err = raw.Control(func(fd uintptr) {
-		// Without timestamps packets count as read when they came.
-		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
-	})
-	if err != nil {
-		return nil, err
-	}
-	p := &poller{raw: raw}
-	p.read = func(fd uintptr) bool {
-		p.n = p.batch.receive(fd)
-		return true // never wait
-	}
-	return p, nil
-}
 
 // receive fills the batch and returns how many datagrams came.
 func (b *batch) receive(fd uintptr) int {
@@ -157,22 +127,6 @@ var bigEndian = func() bool {
 	x := uint16(1)
 	return *(*byte)(unsafe.Pointer(&x)) == 0
 }()
-
-// zones keeps the names of interfaces by their index: a look-up is a system
-// call, and there are few.
-var zones sync.Map
-
-func zoneOf(index uint32) string {
-	if name, ok := zones.Load(index); ok {
-		return name.(string)
-	}
-	i, err := net.InterfaceByIndex(int(index))
-	if err != nil {
-		return ""
-	}
-	zones.Store(index, i.Name)
-	return i.Name
-}
 
 // arrival is when a packet came, on the monotonic clock of now.
 func arrival(control []byte, now time.Time) time.Time {

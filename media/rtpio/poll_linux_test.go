@@ -26,12 +26,12 @@ func TestPoll(t *testing.T) {
 			if err != nil {
 				t.Skipf("no %s here: %v", c.network, err) // systems without IPv6
 			}
-			defer conn.Close()
+			local := netip.MustParseAddrPort(conn.LocalAddr().String())
 			p, err := newPoller(conn)
 			if err != nil {
 				t.Fatal(err)
 			}
-			local := netip.MustParseAddrPort(conn.LocalAddr().String())
+			defer p.Close()
 			to := netip.AddrPortFrom(netip.MustParseAddr(c.remote), local.Port())
 			from, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 			if err != nil {
@@ -104,11 +104,11 @@ func BenchmarkPollEmpty(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer conn.Close()
-	r := &reader{conn: conn}
+	r := &reader{}
 	if r.poller, err = newPoller(conn); err != nil {
 		b.Fatal(err)
 	}
+	defer r.poller.Close()
 	b.ReportAllocs()
 	for b.Loop() {
 		r.poll()

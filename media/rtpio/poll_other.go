@@ -2,7 +2,11 @@
 
 package rtpio
 
-import "net"
+import (
+	"errors"
+	"net"
+	"net/netip"
+)
 
 // polled: see poll_linux.go. Elsewhere a goroutine waits for the packets of
 // each socket.
@@ -10,6 +14,12 @@ const polled = false
 
 type poller struct{}
 
-func newPoller(*net.UDPConn) (*poller, error) { return nil, nil }
+func newPoller(*net.UDPConn) (*poller, error) { return nil, errors.ErrUnsupported }
+
+func (*poller) Close() error { return errors.ErrUnsupported }
+
+func (*poller) WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error) {
+	return 0, errors.ErrUnsupported
+}
 
 func (r *reader) poll() {}

@@ -2,6 +2,7 @@ package rtpio
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -47,7 +48,13 @@ type portPair struct {
 	ports     *Ports
 	index     int
 	port      int // of RTP; RTCP is one above
-	rtp, rtcp *net.UDPConn
+	rtp, rtcp socket
+}
+
+// socket is a *net.UDPConn, whose packets a goroutine waits for, or a *poller.
+type socket interface {
+	io.Closer
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
 }
 
 // bounds returns the first even port and the number of pairs.
@@ -76,8 +83,9 @@ func (p *Ports) InUse() int {
 }
 
 // open binds a pair, starting at a random place: neighbours in time are then
-// rarely neighbours in ports, and a port is hard to guess.
-func (p *Ports) open() (*portPair, error) {
+// rarely neighbours in ports, and a port is hard to guess. With poll the
+// sockets are pollers, where that can be.
+func (p *Ports) open(poll bool) (*portPair, error) {
 	first, n, err := p.bounds()
 	if err != nil {
 		return nil, err
@@ -90,7 +98,7 @@ func (p *Ports) open() (*portPair, error) {
 			continue
 		}
 		pp := &portPair{ports: p, index: index, port: first + 2*index}
-		if err := pp.bind(); err != nil {
+		if err := pp.bind(poll); err != nil {
 			p.giveBack(index, time.Time{})
 			if isConfigurationError(err) {
 				return nil, fmt.Errorf("rtpio: RTP socket: %w", err)
@@ -127,17 +135,17 @@ func (p *Ports) giveBack(index int, free time.Time) {
 	}
 }
 
-func (pp *portPair) bind() (err error) {
-	if pp.rtp, err = pp.ports.listen(pp.port); err != nil {
+func (pp *portPair) bind(poll bool) (err error) {
+	if pp.rtp, err = pp.ports.listen(pp.port, poll); err != nil {
 		return err
 	}
-	if pp.rtcp, err = pp.ports.listen(pp.port + 1); err != nil {
+	if pp.rtcp, err = pp.ports.listen(pp.port+1, poll); err != nil {
 		_ = pp.rtp.Close() // nothing was sent or received yet
 	}
 	return err
 }
 
-func (p *Ports) listen(port int) (*net.UDPConn, error) {
+func (p *Ports) listen(port int, poll bool) (socket, error) {
 	network, addr := "udp", &net.UDPAddr{Port: port}
 	if p.Addr.IsValid() {
 		addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.Addr, uint16(port)))
@@ -154,6 +162,11 @@ func (p *Ports) listen(port int) (*net.UDPConn, error) {
 		size = defaultReadBuffer
 	}
 	_ = c.SetReadBuffer(size) // the system's limit is good enough
+	if poll {
+		if p, err := newPoller(c); err == nil {
+			return p, nil
+		}
+	}
 	return c, nil
 }
 

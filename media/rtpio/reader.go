@@ -18,8 +18,8 @@ const maxDatagram = 2048
 // again and again: the receiver copies what it keeps.
 type reader struct {
 	l      *line
-	conn   *net.UDPConn
-	poller *poller           // nil if run reads
+	conn   *net.UDPConn // nil if it is polled
+	poller *poller
 	out    [maxDatagram]byte // repeated packets
 	packet rtp.Packet
 	raw    []rtcp.RawPacket

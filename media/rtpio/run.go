@@ -29,7 +29,7 @@ const (
 	// slotCount is the number of moments within pollInterval at which sessions
 	// wake: few, so that one wake-up of the process serves many of them, but
 	// not all at once.
-	slotCount = 4
+	slotCount = 2
 	// flushTimeout bounds what Output may take for the last frames.
 	flushTimeout = time.Second
 )

@@ -2,19 +2,38 @@ package resample
 
 import "math"
 
-const (
-	// span is the length of the filter in periods of the lower rate.
-	span = 64
-	// attenuation of the stop band in dB.
-	attenuation = 96
-)
+// span is the length of the filter in periods of the lower rate.
+const span = 40
+
+// series is the impulse response of the low-pass as a series of cosines over
+// its length: the one of this length whose largest error is the least, within
+// 0.0027 (0.023 dB) up to 0.408 of the lower rate and, weighing 20 times as
+// much, within 0.00013 (-77.6 dB) from one half of it on (Lawson's iteration).
+// A Kaiser window of this length would have the same error in both, and reach
+// 60 dB.
+var series = [...]float64{
+	1.002632, 0.997382, 1.002528, 0.997605, 1.002240, 0.997996, 1.001745,
+	0.998566, 1.001110, 0.999208, 1.000470, 0.999822, 0.999937, 1.000211,
+	0.999902, 0.999440, 1.002613, 0.889061, 0.432377, 0.065748, 0.000132,
+	-0.000035, 0.000126, -0.000130, 0.000124, -0.000122, 0.000132,
+}
+
+// response is the impulse response at x, 0 being its middle and 1 its end. It
+// sums the series by Clenshaw's recurrence.
+func response(x float64) float64 {
+	twice := 2 * math.Cos(math.Pi*x)
+	var a, b float64
+	for k := len(series) - 1; k > 0; k-- {
+		a, b = 2*series[k]+twice*a-b, a
+	}
+	return series[0] + twice/2*a - b
+}
 
 // design computes the filters for a ratio up/down, with fine times as many
 // phases as the ratio needs.
 //
-// The prototype is a sinc under a Kaiser window (Kaiser and Schafer, 1980) at
-// up*fine times the input rate. It is symmetric about a centre that is a whole
-// number of output samples, so that the delay is whole as well.
+// The prototype is symmetric about a centre that is a whole number of output
+// samples, so that the delay is whole as well. It is zero at both ends.
 func (r *Resampler) design(up, down, fine int) {
 	unit := down * fine // prototype samples per output sample
 	phases := up * fine // and per input sample
@@ -22,19 +41,13 @@ func (r *Resampler) design(up, down, fine int) {
 	r.delay = (span*slow/2 + unit - 1) / unit
 	centre := r.delay * unit
 	r.phases, r.step = phases, unit
-	r.taps = (2*centre+phases)/phases + 1
+	r.taps = (2*centre-1)/phases + 1
 
-	// Frequencies in cycles per sample of the prototype. Kaiser's formula
-	// gives the width of the transition, whose end is half the lower rate.
-	width := (attenuation - 7.95) / (2.285 * 2 * math.Pi * float64(2*centre))
-	cutoff := 0.5/float64(slow) - width/2
-	beta := 0.1102 * (attenuation - 8.7)
-	norm := 1 / besselI0(beta)
-	prototype := make([]float64, centre+1) // one half, from the centre on
+	prototype := make([]float64, centre) // one half, from the centre on
 	for i := range prototype {
-		x := float64(i) / float64(centre)
-		window := besselI0(beta*math.Sqrt(1-x*x)) * norm
-		prototype[i] = window * sinc(2*cutoff*float64(i))
+		if x := float64(2*i) / float64(span*slow); x < 1 {
+			prototype[i] = response(x)
+		}
 	}
 
 	// Filter p weighs the input that is k samples old with the prototype at
@@ -48,7 +61,7 @@ func (r *Resampler) design(up, down, fine int) {
 			if i < 0 {
 				i = -i
 			}
-			if i > centre {
+			if i >= centre {
 				return 0
 			}
 			return prototype[i]
@@ -61,21 +74,4 @@ func (r *Resampler) design(up, down, fine int) {
 			filter[r.taps-1-k] = float32(at(k) / sum)
 		}
 	}
-}
-
-func sinc(x float64) float64 {
-	if x == 0 {
-		return 1
-	}
-	return math.Sin(math.Pi*x) / (math.Pi * x)
-}
-
-// besselI0 is the modified Bessel function of the first kind and order zero.
-func besselI0(x float64) float64 {
-	sum, term := 1.0, 1.0
-	for k := 1.0; term > sum*1e-12; k++ {
-		term *= x / (2 * k) * x / (2 * k)
-		sum += term
-	}
-	return sum
 }

@@ -23,7 +23,7 @@ func TestDrift(t *testing.T) {
 				t.Errorf("%d to %d Hz, %g ppm: %d samples, want %.1f", p[0], p[1], ppm, len(out), want)
 			}
 			tone, rest := level(settled(r, out), hz/(1+ppm*1e-6), float64(p[1]))
-			if math.Abs(tone) > 0.1 || rest > -85 {
+			if math.Abs(tone) > 0.05 || rest > -75 {
 				t.Errorf("%d to %d Hz, %g ppm: the tone comes at %.3f dB, the rest at %.1f dB", p[0], p[1], ppm, tone, rest)
 			}
 		}

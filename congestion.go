@@ -28,7 +28,6 @@ type congestion struct {
 	limit   int // told to the caller; 0: the ceiling, or none
 
 	targets map[string]targetCount
-	looked  time.Time
 	changed time.Time // limit
 	calm    time.Duration
 	raised  bool // since it was lowered
@@ -37,30 +36,37 @@ type congestion struct {
 // targetCount is what a target had done at the last look.
 type targetCount struct {
 	connects, dropped, bytes uint64
+
+	moved  time.Time // when bytes were seen to go out last
+	behind bool      // pictures were dropped since then
 }
 
 // look takes the counters of the targets at now. ok tells that limit is news.
 func (c *congestion) look(outputs []OutputStats, now time.Time) (limit int, ok bool) {
-	elapsed := now.Sub(c.looked)
 	before := c.targets
-	c.looked, c.targets = now, map[string]targetCount{}
+	c.targets = map[string]targetCount{}
 	carried := 0
 	for _, o := range outputs {
 		if o.RTMP == nil || o.RTMP.State != rtmp.Live {
 			continue
 		}
-		n := targetCount{o.RTMP.Connects, o.Dropped + o.RTMP.VideoDropped, o.RTMP.Bytes}
+		n := targetCount{connects: o.RTMP.Connects, dropped: o.Dropped + o.RTMP.VideoDropped, bytes: o.RTMP.Bytes, moved: now}
+		// One that was away has dropped for that. One that takes nothing at all
+		// would take no less either.
+		if p, known := before[o.Name]; known && p.connects == n.connects {
+			n.behind = p.behind || n.dropped > p.dropped
+			switch {
+			case n.bytes <= p.bytes:
+				n.moved = p.moved
+			case n.behind:
+				n.behind = false
+				rate := int(float64(n.bytes-p.bytes) * 8 / now.Sub(p.moved).Seconds())
+				if carried == 0 || rate < carried {
+					carried = rate
+				}
+			}
+		}
 		c.targets[o.Name] = n
-		// One that was away has dropped for that, and one that takes nothing at
-		// all would take no less either.
-		p, known := before[o.Name]
-		if !known || p.connects != n.connects || n.dropped <= p.dropped || n.bytes <= p.bytes {
-			continue
-		}
-		rate := int(float64(n.bytes-p.bytes) * 8 / elapsed.Seconds())
-		if carried == 0 || rate < carried {
-			carried = rate
-		}
 	}
 	if carried > 0 {
 		return c.lower(carried, now)

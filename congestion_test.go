@@ -114,3 +114,19 @@ func TestNoCongestion(t *testing.T) {
 		}
 	}
 }
+
+// TestCongestionInBursts: what a slow target takes may show only now and then,
+// when a long write has ended.
+func TestCongestionInBursts(t *testing.T) {
+	c, s := &congestion{}, newServers()
+	c.limits(s, 1, 1_000_000, 0)
+	if got := c.limits(s, 1, 0, 5); len(got) != 0 {
+		t.Errorf("told %v while nothing is known", got)
+	}
+	if got := c.limits(s, 1, 0, 0); len(got) != 0 {
+		t.Errorf("told %v while nothing is known", got)
+	}
+	if got := c.limits(s, 1, 1_500_000, 0); len(got) != 1 || got[0] != 400_000 {
+		t.Errorf("told %v, 3 Mbit have gone out in 6 s", got)
+	}
+}

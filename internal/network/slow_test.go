@@ -18,8 +18,12 @@ import (
 	"github.com/trunkcast/trunkcast/rtmp"
 )
 
-// slowRate is what a slow reader takes, in bytes a second.
-const slowRate = 20 << 10
+// What a slow reader and one behind a narrow line take, in bytes a second: less
+// than a group of pictures, and half of what comes.
+const (
+	slowRate   = 20 << 10
+	narrowRate = 60 << 10
+)
 
 // door is the way to a server. What clients send goes through, or is taken
 // slowly, or not at all, once the first bytes have passed. It has no buffers,
@@ -118,20 +122,22 @@ type client struct {
 
 // TestPeerSlowServers publishes calls to a good server and also to one that
 // reads slowly or not at all, beside calls with two good ones: the frames of
-// all come alike, and their BYE is answered as soon.
+// all come alike, and their BYE is answered as soon. The callers of one behind a
+// narrow line are told to send less.
 func TestPeerSlowServers(t *testing.T) {
 	const calls = 2 // of each kind
 	n := peertest.StartNginx(t)
 	f := testFilm(t)
 	g := startGateway(t, n.RTMPURL+"/live")
-	kinds := []string{"good", "hole", "slow"}
-	doors := []*door{openDoor(t, -1, 0), openDoor(t, 50<<10, 0), openDoor(t, 50<<10, slowRate)}
+	kinds := []string{"good", "hole", "slow", "narrow"}
+	queues := []int{256 << 10, 256 << 10, 256 << 10, 48 << 10}
+	doors := []*door{openDoor(t, -1, 0), openDoor(t, 50<<10, 0), openDoor(t, 50<<10, slowRate), openDoor(t, 50<<10, narrowRate)}
 	clients := make([][]*client, len(kinds))
 	for i := range calls * len(kinds) {
 		k := i % len(kinds)
 		number := fmt.Sprint(kinds[k], i/len(kinds))
 		c := &client{caller: dial(t, g.addr(), number, f, nil), more: &rtmp.Publisher{URL: n.RTMPURL + "/live",
-			StreamName: number + "-again", Dial: doors[k].dial, WriteTimeout: 3 * time.Second, MaxQueue: 256 << 10}}
+			StreamName: number + "-again", Dial: doors[k].dial, WriteTimeout: 3 * time.Second, MaxQueue: queues[k]}}
 		n.WaitStream("rtmp_"+number, 30*time.Second)
 		c.lateness = &lateness{session: g.session(number)}
 		for _, sink := range []media.Sink{c.lateness, c.more} {
@@ -149,8 +155,14 @@ func TestPeerSlowServers(t *testing.T) {
 			spreads[k] = append(spreads[k], c.spread()...)
 			st := c.more.Stats()
 			dropped += st.VideoDropped
-			if st.Queued > 256<<10+200<<10 {
+			if st.Queued > queues[k]+200<<10 {
 				t.Errorf("%s: %d bytes wait", kinds[k], st.Queued)
+			}
+			limit := c.media.Stats().Lines[1].Sent.RemoteLimit
+			t.Logf("measured: %s: the caller was told %d bit/s", kinds[k], limit)
+			// A slow one is mostly cut off before anything is known of it.
+			if told := limit < maxBitRate/4; kinds[k] != "slow" && told != (kinds[k] == "narrow") || limit < narrowRate {
+				t.Errorf("%s: the caller was told %d bit/s", kinds[k], limit)
 			}
 			byes[k] = max(byes[k], c.hangup())
 		}

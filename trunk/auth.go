@@ -58,12 +58,28 @@ func (t *Trunk) authenticate(req *sip.Request, caller netip.Addr) *refusal {
 			continue
 		case !fresh:
 			return t.challenge(caller, true)
-		case t.proves(req, p):
-			return nil
+		case !namesCalled(p["uri"], req):
+			return &refusal{code: 400, rule: "callerUsers: the digest is for another URI"} // RFC 7616 section 3.4.6
+		case !t.proves(req, p):
+			return &refusal{code: 403, rule: "callerUsers: wrong user or password"}
+		case !t.srv.nonces.use(p["nonce"], p["nc"], p["qop"] != ""):
+			return t.challenge(caller, true) // heard before, or out of order
 		}
-		return &refusal{code: 403, rule: "callerUsers: wrong user or password"}
+		return nil
 	}
 	return t.challenge(caller, false)
+}
+
+// namesCalled reports whether the URI of a digest is that of the request. Proxies
+// on the way rewrite the Request-URI, and listeners here: it is the user that
+// counts, and that of To will do (RFC 3261 section 22.4).
+func namesCalled(uri string, req *sip.Request) bool {
+	var u sip.Uri
+	if sip.ParseUri(uri, &u) != nil {
+		return false
+	}
+	user := userOf(u)
+	return user == userOf(req.Recipient) || user == userOf(req.To().Address)
 }
 
 // proves checks the digest. That of a user who is not known takes as long.
@@ -90,64 +106,3 @@ func (t *Trunk) challenge(caller netip.Addr, stale bool) *refusal {
 	}
 	return no
 }
-
-// credentials answer the challenges that one request of ours meets on its way
-// (RFC 3261 section 22.3): of a proxy, of the server behind it, and of each
-// again when its nonce has aged.
-type credentials struct {
-	user     string
-	password Secret
-	tries    int
-	answers  []*challenge
-}
-
-// maxChallenges bounds the rounds of one request.
-const maxChallenges = 4
-
-// learn takes the challenge in res. It reports false if there is none that can
-// be answered, or it comes again though the nonce was good: the password is
-// wrong.
-func (c *credentials) learn(res *sip.Response) bool {
-	if c.user == "" && c.password == "" || c.tries >= maxChallenges {
-		return false
-	}
-	var name, reply string
-	switch res.StatusCode {
-	case 401:
-		name, reply = "WWW-Authenticate", "Authorization"
-	case 407:
-		name, reply = "Proxy-Authenticate", "Proxy-Authorization"
-	default:
-		return false
-	}
-	var best *challenge
-	for _, h := range res.GetHeaders(name) {
-		if ch, ok := parseChallenge(h.Value()); ok && (best == nil || ch.strength() > best.strength()) {
-			best = &ch
-		}
-	}
-	if best == nil {
-		return false
-	}
-	c.tries++
-	best.reply = reply
-	for i, old := range c.answers {
-		if old.reply == reply && old.realm == best.realm {
-			c.answers[i] = best
-			return best.stale
-		}
-	}
-	c.answers = append(c.answers, best)
-	return true
-}
-
-// sign adds the answers to what was learnt to a request.
-func (c *credentials) sign(req *sip.Request) {
-	for _, ch := range c.answers {
-		value := ch.answer(c.user, c.password, string(req.Method), req.Recipient.String(), req.Body())
-		req.AppendHeader(sip.NewHeader(ch.reply, value))
-	}
-}
-
-// strength orders the algorithms by the size of their hash.
-func (c *challenge) strength() int { return newHash(c.algorithm)().Size() }

@@ -125,7 +125,7 @@ func (t *Trunk) newIncoming(req *sip.Request, tx *sipnet.ServerTx) (*Call, *refu
 	switch {
 	case t.srv.isDraining():
 		return nil, &refusal{code: 503, rule: "shutting down"}
-	case !t.srv.arrivals.take():
+	case !t.srv.arrivals.Take():
 		return nil, &refusal{code: 503, rule: fmt.Sprintf("limit of %d calls a second", t.srv.Limits.CallsPerSec),
 			headers: []namedValue{{"Retry-After", "2"}}}
 	case t.srv.Handler == nil:

@@ -20,12 +20,13 @@ type serverState struct {
 	packets  func(at netip.AddrPort) sipnet.PacketConn // of tests, in place of sockets; nil: none
 	resolver sipnet.Resolver
 	log      *slog.Logger
-	key      []byte          // of the nonces
+	key      []byte // of the nonces
+	nonces   nonces
 	ctx      context.Context // of calls and background work; ends with Close
 	cancel   context.CancelFunc
 	list     []*Trunk
 	sockets  []*socket
-	arrivals bucket // new calls, Limits.CallsPerSec
+	arrivals sipnet.Bucket // new calls, Limits.CallsPerSec
 
 	tasks   sync.WaitGroup // goroutines of ours
 	serving tally          // Handlers, and the BYEs after them
@@ -143,7 +144,7 @@ func (s *Server) prepare(ctx context.Context) error {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.clock, s.Limits = s.clock.withDefaults(), s.Limits.withDefaults()
-	s.arrivals.init(float64(s.Limits.CallsPerSec))
+	s.arrivals.Init(float64(s.Limits.CallsPerSec), float64(s.Limits.CallsPerSec))
 	s.key = make([]byte, 32)
 	rand.Read(s.key)
 	s.calls = map[*Call]struct{}{}
@@ -452,27 +453,4 @@ func (c *tally) wait(ctx context.Context) {
 	case <-zero:
 	case <-ctx.Done():
 	}
-}
-
-// bucket admits so many events a second, and as many at once.
-type bucket struct {
-	mu     sync.Mutex
-	rate   float64
-	level  float64
-	filled time.Time
-}
-
-func (b *bucket) init(rate float64) { b.rate, b.level, b.filled = rate, rate, time.Now() }
-
-func (b *bucket) take() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	b.level = min(b.rate, b.level+b.rate*now.Sub(b.filled).Seconds())
-	b.filled = now
-	if b.level < 1 {
-		return false
-	}
-	b.level--
-	return true
 }

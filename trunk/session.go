@@ -16,6 +16,7 @@ type session struct {
 	refresh  bool          // by us; else by the far side
 	require  bool          // tell the far side that it is to refresh
 	timer    *time.Timer
+	due      time.Time // when timer calls
 	end      time.Time // after which the call ends
 	peer     bool      // the far side supports timers
 	update   bool      // the far side takes UPDATE
@@ -132,6 +133,13 @@ func (s *session) arm(c *Call) {
 	}
 	wait, end := dueAfter(s.interval, s.refresh)
 	s.end = time.Now().Add(end)
+	s.wake(c, wait)
+}
+
+// wake has sessionDue called after a time.
+func (s *session) wake(c *Call, wait time.Duration) {
+	s.stop()
+	s.due = time.Now().Add(wait)
 	s.timer = time.AfterFunc(wait, func() { c.srv.spawn(c.sessionDue) })
 }
 
@@ -140,8 +148,8 @@ func (c *Call) sessionDue() {
 	c.mu.Lock()
 	s, live := c.session, c.phase == answered
 	c.mu.Unlock()
-	if !live || s.interval == 0 {
-		return
+	if !live || s.interval == 0 || time.Now().Before(s.due) {
+		return // the timer was set anew while it called
 	}
 	if s.refresh && time.Now().Before(s.end) {
 		err := c.refreshSession(s)
@@ -161,8 +169,7 @@ func (c *Call) retryRefresh(s session) bool {
 	if c.phase != answered || time.Now().Add(wait).After(s.end) {
 		return false
 	}
-	c.session.stop()
-	c.session.timer = time.AfterFunc(wait, func() { c.srv.spawn(c.sessionDue) })
+	c.session.wake(c, wait)
 	return true
 }
 

@@ -110,6 +110,27 @@ func TestSessionRefreshedByPeer(t *testing.T) {
 	}
 }
 
+// A timer that calls while the session is refreshed ends nothing.
+func TestSessionRefreshedWhileDue(t *testing.T) {
+	calls := make(chan *Call, 1)
+	s := serve(t, &Server{Handler: answering(&trunktest.Negotiator{}, calls)})
+	p := trunktest.NewPeer(t, "udp")
+	for _, refresher := range []string{"uac", "uas"} {
+		leg := p.NewLeg(addrOfServer(s), "1")
+		leg.Request("INVITE", "Supported: timer\r\nSession-Expires: 1800;refresher="+refresher+"\r\n", trunktest.Offer)
+		leg.Expect("INVITE", 200)
+		leg.ACK("")
+		c := get(t, calls, "call")
+		c.sessionDue() // as one that has waited for the lock meanwhile
+		if c.Err() != nil {
+			t.Errorf("refresher %s: ended: %v", refresher, c.Err())
+		}
+		if p.Try(50*time.Millisecond, func(m *trunktest.Message) bool { return m.Method != "" && m.Method != "ACK" }) != nil {
+			t.Errorf("refresher %s: a request before it is due", refresher)
+		}
+	}
+}
+
 // A session that is ours to refresh: by UPDATE where the far side allows it,
 // else by re-INVITE; a refusal is tried again while there is time, then the call
 // ends.
@@ -131,7 +152,7 @@ func TestSessionRefreshedByUs(t *testing.T) {
 			// due lets the timer call now, with so much time left.
 			due := func(left time.Duration) <-chan struct{} {
 				c.mu.Lock()
-				c.session.end = time.Now().Add(left)
+				c.session.end, c.session.due = time.Now().Add(left), time.Now()
 				c.mu.Unlock()
 				done := make(chan struct{})
 				go func() { defer close(done); c.sessionDue() }()
@@ -195,7 +216,7 @@ func TestSessionOfDialledCall(t *testing.T) {
 		p.Request("ACK")
 	}, DialOptions{Number: "1"})
 	c.mu.Lock()
-	c.session.timer.Reset(0)
+	c.session.wake(c, 0)
 	c.mu.Unlock()
 	req := p.Request("UPDATE")
 	if !strings.HasPrefix(req.Header("Session-Expires"), "30;") || req.Body != "" {

@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// A bucket limits how often something is done: rate times a second, burst at
+// A Bucket limits how often something is done: rate times a second, burst at
 // once.
-type bucket struct {
+type Bucket struct {
 	rate, burst float64
 	mu          sync.Mutex
 	level       float64
 	at          time.Time
 }
 
-// init sets rate and burst before the first take.
-func (b *bucket) init(rate, burst float64) { b.rate, b.burst, b.level = rate, burst, burst }
+// Init sets rate and burst before the first Take.
+func (b *Bucket) Init(rate, burst float64) { b.rate, b.burst, b.level = rate, burst, burst }
 
-func (b *bucket) take() bool {
+// Take reports whether it may be done now, and counts it if so.
+func (b *Bucket) Take() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()

@@ -69,7 +69,7 @@ func (e *Endpoint) reject(raw []byte, f *Flow, err error) {
 	e.count.malformed.Add(1)
 	fault := &malformed{400, "Bad Request"}
 	errors.As(err, &fault)
-	if e.complaints.take() {
+	if e.complaints.Take() {
 		e.log.Info("malformed sip message", "remote_addr", f.remote, "transport", f.transport, "error", err)
 	}
 	e.answerStateless(raw, f, &e.faults, fault.code, fault.reason)
@@ -78,7 +78,7 @@ func (e *Endpoint) reject(raw []byte, f *Flow, err error) {
 // refuseStranger turns away whom Admit does not let in.
 func (e *Endpoint) refuseStranger(raw []byte, f *Flow, v Verdict) {
 	e.count.refused.Add(1)
-	if e.complaints.take() {
+	if e.complaints.Take() {
 		e.log.Info("stranger refused", "rule", "admit", "remote_addr", f.remote, "transport", f.transport)
 	}
 	if v == Refuse {
@@ -88,11 +88,11 @@ func (e *Endpoint) refuseStranger(raw []byte, f *Flow, v Verdict) {
 
 // answerStateless sends one response made of the bytes of a request, as often
 // as b allows.
-func (e *Endpoint) answerStateless(raw []byte, f *Flow, b *bucket, code int, reason string, extra ...string) {
+func (e *Endpoint) answerStateless(raw []byte, f *Flow, b *Bucket, code int, reason string, extra ...string) {
 	data, to := rejection(raw, f.remote, func(callID, from, branch string) string {
 		return e.tagOf(callID, from, branch)
 	}, code, reason, extra...)
-	if data == nil || !b.take() {
+	if data == nil || !b.Take() {
 		return
 	}
 	if f.stream == nil {
@@ -137,7 +137,7 @@ func (e *Endpoint) open(req *sip.Request, f *Flow, u unit) *ServerTx {
 		return nil
 	case full:
 		e.count.overload.Add(1)
-		if e.complaints.take() {
+		if e.complaints.Take() {
 			e.log.Warn("too many transactions", "limit", e.limits.Transactions, "remote_addr", f.remote)
 		}
 		e.answerStateless(u.head, f, &e.faults, 503, "Service Unavailable (too many transactions)", "Retry-After: 5")
@@ -158,7 +158,7 @@ func (e *Endpoint) inOrder(msg sip.Message, f func()) bool {
 		return true
 	}
 	e.count.overload.Add(1)
-	if e.complaints.take() {
+	if e.complaints.Take() {
 		e.log.Warn("too many messages of one call wait", "limit", e.limits.PendingPerCID,
 			"call_id", msg.CallID().Value(), "remote_addr", msg.Source())
 	}

@@ -129,7 +129,7 @@ func (e *Endpoint) accept(l net.Listener, transport string) {
 		case err != nil:
 			// Out of descriptors, mostly: connections end, and it goes on.
 			failed = min(failed+1, 100)
-			if e.complaints.take() {
+			if e.complaints.Take() {
 				e.log.Error("accept failed", "transport", transport, "error", err)
 			}
 			e.sleep(time.Duration(failed) * 10 * time.Millisecond)
@@ -150,7 +150,7 @@ func (e *Endpoint) admitConn(conn net.Conn, transport string) {
 	}
 	if err := e.pool.add(s, &e.limits); err != nil {
 		e.count.overload.Add(1)
-		if e.complaints.take() {
+		if e.complaints.Take() {
 			e.log.Warn("connection refused", "rule", "limit", "remote_addr", s.flow.remote, "error", err)
 		}
 		s.close()

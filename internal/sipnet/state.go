@@ -31,9 +31,9 @@ type state struct {
 	pool       pool
 	order      order
 	count      counters
-	refusals   bucket // stateless responses to strangers
-	faults     bucket // stateless responses to malformed and surplus requests
-	complaints bucket // log lines about what strangers can cause
+	refusals   Bucket // stateless responses to strangers
+	faults     Bucket // stateless responses to malformed and surplus requests
+	complaints Bucket // log lines about what strangers can cause
 
 	mu      sync.Mutex
 	doneCh  chan struct{}
@@ -121,9 +121,9 @@ func (e *Endpoint) prepare(ctx context.Context) error {
 	e.pool.init()
 	e.order.init(e)
 	rate := float64(e.limits.RefusalsPerS)
-	e.refusals.init(rate, rate)
-	e.faults.init(rate, rate)
-	e.complaints.init(1, 10)
+	e.refusals.Init(rate, rate)
+	e.faults.Init(rate, rate)
+	e.complaints.Init(1, 10)
 	return nil
 }
 

@@ -89,7 +89,7 @@ func (s *stream) handshake() bool {
 	}
 	t.SetDeadline(time.Now().Add(s.e.limits.ConnectTime))
 	if err := t.HandshakeContext(s.e.ctx); err != nil {
-		if s.e.complaints.take() {
+		if s.e.complaints.Take() {
 			s.e.log.Info("tls handshake failed", "remote_addr", s.flow.remote, "error", err)
 		}
 		return false

@@ -3,8 +3,9 @@
 # make bench      ratios against other programs, into docs/performance.md
 
 PACKAGES = gcc git baresip-core baresip-ffmpeg linphone-cli mediastreamer2-plugin-openh264 xvfb sip-tester \
-	kamailio kamailio-tls-modules nginx libnginx-mod-rtmp ffmpeg rtmpdump vlc-bin vlc-plugin-base stunnel4
-PEERS = gcc baresip linphonec Xvfb sipp kamailio nginx ffmpeg ffprobe rtmpdump cvlc stunnel4
+	kamailio kamailio-tls-modules nginx libnginx-mod-rtmp ffmpeg rtmpdump vlc-bin vlc-plugin-base stunnel4 \
+	libvo-aacenc-dev chromium
+PEERS = gcc baresip linphonec Xvfb sipp kamailio nginx ffmpeg ffprobe rtmpdump cvlc stunnel4 chromium
 
 # In seconds: of each target, of all, and of each in test-long.
 FUZZTIME ?= 10

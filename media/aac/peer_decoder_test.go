@@ -46,7 +46,8 @@ func ffmpegDecodeADTS(t *testing.T, stream []byte) []float32 {
 	return toFloats(ffmpeg(t, stream, "-f", "aac", "-i", "pipe:0", "-f", "f32le", "pipe:1"))
 }
 
-func compareWithFFmpeg(t *testing.T, stream []byte, c Config, seen *toolsSeen) {
+// compareWithFFmpeg returns what our decoder makes of a stream.
+func compareWithFFmpeg(t *testing.T, stream []byte, c Config, seen *toolsSeen) []float32 {
 	t.Helper()
 	want := ffmpegDecodeADTS(t, stream)
 	d := newDecoder(c.Channels)
@@ -65,6 +66,7 @@ func compareWithFFmpeg(t *testing.T, stream []byte, c Config, seen *toolsSeen) {
 	if agreement := signalToNoise(want, got, 0); agreement < 80 {
 		t.Errorf("decoders agree within %.1f dB, want 80", agreement)
 	}
+	return got
 }
 
 // TestPeerGoldens sees that the streams in testdata are what is said of them:

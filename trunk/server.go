@@ -54,6 +54,7 @@ type timing struct {
 	backoff     time.Duration // first wait after a failed registration; doubles
 	maxBackoff  time.Duration
 	unregister  time.Duration // longest wait for the removal of a registration
+	certs       time.Duration // between looks at the files of certificates
 	glare       time.Duration // unit of the waits after a 491, RFC 3261 section 14.1
 	order       time.Duration // a message waits for the one before it; 0: the endpoint's default
 	message     time.Duration // from the first byte of a message to its last; 0: the endpoint's default
@@ -66,7 +67,7 @@ func (t timing) withDefaults() timing {
 	}{
 		{&t.t1, 500 * time.Millisecond}, {&t.t2, 4 * time.Second}, {&t.provisional, time.Minute},
 		{&t.resolve, time.Minute}, {&t.minSession, 90 * time.Second}, {&t.backoff, 5 * time.Second},
-		{&t.maxBackoff, 5 * time.Minute}, {&t.unregister, 4 * time.Second}, {&t.glare, 10 * time.Millisecond},
+		{&t.maxBackoff, 5 * time.Minute}, {&t.unregister, 4 * time.Second}, {&t.glare, 10 * time.Millisecond}, {&t.certs, 10 * time.Second},
 	} {
 		if *d.p == 0 {
 			*d.p = d.d

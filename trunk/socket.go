@@ -51,15 +51,14 @@ func (k *socket) prepare() error {
 	return k.prepareTLS()
 }
 
-// prepareTLS gives the endpoint the certificates of all its trunks. The name
-// that a peer asks for chooses one, and whoever names none, or one that nobody
-// has, gets the first.
+// prepareTLS gives the endpoint the certificates of all its trunks.
 func (k *socket) prepareTLS() error {
+	var pairs keyPairs
 	for _, t := range k.trunks {
 		if t.cfg.TLSCert == "" {
 			continue
 		}
-		cert, err := tls.LoadX509KeyPair(t.cfg.TLSCert, t.cfg.TLSKey)
+		pair, err := newKeyPair(t)
 		if err != nil {
 			return &ConfigError{Trunk: t.cfg.Name, Err: err}
 		}
@@ -71,7 +70,8 @@ func (k *socket) prepareTLS() error {
 			return &ConfigError{Trunk: t.cfg.Name, Err: fmt.Errorf("tlsPort %d, but the trunks that share localPort %d have %d",
 				at.Port(), k.listen.Port(), k.ep.TLSListen.Port())}
 		}
-		k.ep.TLS.Certificates = append(k.ep.TLS.Certificates, cert)
+		pairs = append(pairs, pair)
+		k.ep.TLS.GetCertificate = pairs.choose
 	}
 	return nil
 }

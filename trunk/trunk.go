@@ -1,152 +1,110 @@
-// Package trunk is the SIP side of trunkcast: it registers with PBXs, takes
-// and places calls, and keeps their dialogs.
-//
-//	PBX <--UDP, TCP, TLS--> endpoint (one for each local port; listeners see every message here)
-//	                           |
-//	                        Server: admission, dispatch to dialogs, registration
-//	                           |
-//	                        Call --> Handler (one goroutine a call)
-//	                           '---> Negotiator (its session descriptions)
-//
-// A [Server] serves the calls of its trunks as an http.Server serves
-// requests. Nothing here knows media: a [Negotiator] makes and takes the SDP
-// bodies.
 package trunk
 
 import (
-	"context"
-	"log/slog"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"net/netip"
-	"time"
-
-	"github.com/emiago/sipgo/sip"
-
-	"github.com/trunkcast/trunkcast/listener"
+	"os"
+	"slices"
+	"sync/atomic"
 )
 
-// A Handler serves calls, as an http.Handler serves requests. ServeCall runs
-// in a goroutine of its own; when it returns, the call ends (one that was
-// never answered with 480). ctx ends with the call.
-type Handler interface {
-	ServeCall(ctx context.Context, c *Call)
+// Trunk is a trunk of a running [Server].
+type Trunk struct {
+	srv       *Server
+	cfg       Config
+	listen    netip.AddrPort
+	sock      *socket
+	clientTLS *tls.Config // nil: the system's authorities
+	registrar *registrar  // nil: does not register
+	count     int         // of calls that have not ended; Server.mu guards it
+
+	proxy  atomic.Pointer[[]netip.AddrPort] // of ProxyIP, in the order to try
+	public atomic.Pointer[netip.Addr]       // of PublicAddress
+	media  atomic.Pointer[netip.Addr]       // of MediaAddress
 }
 
-// HandlerFunc is a function that is a [Handler].
-type HandlerFunc func(ctx context.Context, c *Call)
+// Name is the trunk's name.
+func (t *Trunk) Name() string { return t.cfg.Name }
 
-// ServeCall calls f.
-func (f HandlerFunc) ServeCall(ctx context.Context, c *Call) { f(ctx, c) }
+// Config is the trunk's configuration with the defaults filled in.
+func (t *Trunk) Config() Config { return t.cfg }
 
-// A Negotiator makes and takes the session descriptions of one call (RFC
-// 3264). The trunk calls its methods one at a time. Offers and answers are
-// SDP bodies.
-//
-// An error of Answer, Offer or Accept refuses the exchange: an INVITE or
-// re-INVITE is answered 488 (or what a method SIPStatus() int of the error
-// returns) with the error's text in a Warning header (RFC 3261 section 20.43,
-// code 399, or what a method SIPWarning() int of the error returns), and the
-// session stays as it was.
-type Negotiator interface {
-	// Offer makes an offer of our own. Accept or Rollback follows.
-	Offer(ctx context.Context) ([]byte, error)
-	// Answer takes an offer and makes the answer, which is in force at once
-	// unless Rollback follows.
-	Answer(ctx context.Context, offer []byte) ([]byte, error)
-	// Accept takes the answer to the last Offer.
-	Accept(ctx context.Context, answer []byte) error
-	// Rollback returns to the session as it was before the last Offer or
-	// Answer (RFC 3261 section 14.1).
-	Rollback()
+// Addr is the local address of UDP and TCP, with the port chosen by the kernel
+// where LocalPort is 0.
+func (t *Trunk) Addr() netip.AddrPort { return t.sock.ep.Addr() }
+
+// Registration is the state of the registration now.
+func (t *Trunk) Registration() Registration {
+	if t.registrar == nil {
+		return Registration{}
+	}
+	return t.registrar.now()
 }
 
-// A FullOfferer is a [Negotiator] that can offer all it has in the middle of
-// a call: the right offer for a re-INVITE that comes without one (RFC 3261
-// section 14.2). Without it Offer is used.
-type FullOfferer interface {
-	OfferFull(ctx context.Context) ([]byte, error)
+func newTrunk(s *Server, cfg Config) (*Trunk, error) {
+	cfg = cfg.withDefaults()
+	addr, err := netip.ParseAddr(cfg.ListenAddress)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("listenAddress %q is not an IP address", cfg.ListenAddress)
+	case cfg.LocalPort < 0 || cfg.LocalPort > 65535 || cfg.RemotePort < 0 || cfg.RemotePort > 65535:
+		return nil, errors.New("a port is not between 0 and 65535")
+	case cfg.ProxyIP == "":
+		return nil, errors.New("no proxyIp")
+	case !slices.Contains([]string{"udp", "tcp", "tls"}, cfg.Transport):
+		return nil, fmt.Errorf("transport %q is not one of udp, tcp, tls", cfg.Transport)
+	case !slices.Contains([]string{"off", "supported", "required"}, cfg.Reliable):
+		return nil, fmt.Errorf("reliable %q is not one of off, supported, required", cfg.Reliable)
+	case cfg.Transfers != "refuse" && cfg.Transfers != "accept":
+		return nil, fmt.Errorf("transfers %q is not one of refuse, accept", cfg.Transfers)
+	}
+	t := &Trunk{srv: s, cfg: cfg, listen: netip.AddrPortFrom(addr.Unmap(), uint16(cfg.LocalPort))}
+	if cfg.TLSCA != "" {
+		if t.clientTLS, err = authorities(cfg.TLSCA); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
 }
 
-// Server serves the calls of its trunks. Set the fields, then call
-// ListenAndServe.
-type Server struct {
-	Trunks   []Config
-	Handler  Handler                     // nil refuses every call with 480
-	Listener listener.SipMessageListener // sees every message; nil: none
-	Limits   Limits
-	// OnRegistration is told changes of a trunk's registration. It must not
-	// block. Nil: they are logged only.
-	OnRegistration func(t *Trunk, r Registration)
-	// OnRefused is told each call that this package itself refused (a
-	// stranger's is not: those are counted only). It must not block.
-	OnRefused func(r Refusal)
-	Logger    *slog.Logger // nil discards
-
-	serverState
+func authorities(file string) (*tls.Config, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("tlsCa %s holds no certificate", file)
+	}
+	return &tls.Config{RootCAs: pool}, nil
 }
 
-// Limits bounds what a server spends. Zero fields have the default given.
-type Limits struct {
-	MaxCalls    int // calls at once, all trunks together; more are refused with 503; default 10000
-	CallsPerSec int // new calls a second, all trunks together; more are refused with 503; default 1000
+// user is that of our From, To and Contact: Login, or what stands for it.
+func (t *Trunk) user() string {
+	switch {
+	case t.cfg.Login != "":
+		return t.cfg.Login
+	case t.cfg.VisibleName != "":
+		return t.cfg.VisibleName
+	}
+	return t.cfg.Name
 }
 
-// Refusal tells of a call that was refused before a Handler saw it.
-type Refusal struct {
-	Trunk  string // empty if none was found
-	CallID string
-	Remote netip.AddrPort
-	Code   int    // SIP status sent
-	Rule   string // which rule refused it, as in the Warning header sent
-}
-
-// RegistrationState is where a registration stands.
-type RegistrationState int
-
-// The states.
-const (
-	Unregistered RegistrationState = iota // not configured, not yet tried, or removed
-	Registering                           // the first attempt is under way
-	Registered
-	RegistrationFailed // refused or not answered; tried again at Registration.Next
-)
-
-// Registration is the state of a trunk's registration.
-type Registration struct {
-	State   RegistrationState
-	Since   time.Time // of State
-	Expires time.Time // when the binding ends, if Registered
-	Next    time.Time // when the next REGISTER is due
-	Code    int       // of the last response, 0 if there was none
-	Err     error     // why it failed
-}
-
-// DialOptions tells how to place a call. The zero value calls nobody: To or
-// Number is needed.
-type DialOptions struct {
-	// Number is called at the trunk's ProxyIP and RemotePort.
-	Number string
-	// To is the URI to call in place of one made from Number; it is the
-	// Request-URI, and the request goes to the PBX all the same unless Direct.
-	To string
-	// Direct sends the request to the host of To.
-	Direct bool
-	// From is the user part of the From header; default Login, else
-	// VisibleName. DisplayName defaults to VisibleName.
-	From, DisplayName string
-	// CallID of the dialog; default a random one.
-	CallID string
-	// AuthUser and Password replace those of the trunk.
-	AuthUser string
-	Password Secret
-	// Headers are added to the INVITE.
-	Headers []sip.Header
-	// RingTime is the longest to wait for an answer, after which the call is
-	// cancelled; default 3 minutes.
-	RingTime time.Duration
-	// Redirects is how many places that 3xx responses name are tried, wherever
-	// they are; default 0: a redirection is a refusal.
-	Redirects int
-	// OnProgress is told provisional responses (180, 183) from the goroutine
-	// that dials.
-	OnProgress func(res *sip.Response)
+// knows reports whether a may call by this trunk; proxy tells that it is the
+// PBX itself.
+func (t *Trunk) knows(a netip.Addr) (proxy, known bool) {
+	for _, p := range t.proxies() {
+		if p.Addr() == a {
+			return true, true
+		}
+	}
+	for _, p := range t.cfg.Allow {
+		if p.Contains(a) {
+			return false, true
+		}
+	}
+	return false, false
 }

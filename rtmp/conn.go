@@ -49,7 +49,8 @@ type conn struct {
 	writing time.Time // when the write under way began, zero if none is
 	written time.Time // when the last one ended
 	spacing time.Duration
-	err     error // of writing
+	direct  *direct // nil: only the writeLoop writes
+	err     error   // of writing
 	closing bool
 	finish  bool          // hang up when out has been written
 	idle    chan struct{} // closed when out has been written, if somebody waits
@@ -106,16 +107,9 @@ func (c *conn) writeLoop() {
 				_ = c.nc.Close()
 				return
 			}
+			c.undoDeadline()
 		}
 	}
-}
-
-// space sets the shortest time between two writes: what is appended meanwhile
-// goes out together. A write costs several times what the bytes of a frame do.
-func (c *conn) space(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.spacing = d
 }
 
 // gathering is how long to wait for more before the next write.
@@ -142,6 +136,9 @@ func (c *conn) nextWrite() ([]byte, bool) {
 	buf := c.out.buf
 	c.out.buf, c.spare = c.spare, nil
 	c.writing = time.Now()
+	if c.direct != nil {
+		c.direct.waits = false
+	}
 	return buf, true
 }
 
@@ -198,7 +195,15 @@ func (c *conn) begin() error {
 }
 
 func (c *conn) end() {
+	left := c.writeDirect()
 	c.mu.Unlock()
+	if left {
+		c.signal()
+	}
+}
+
+// signal wakes the writeLoop.
+func (c *conn) signal() {
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -274,6 +279,7 @@ func (c *conn) flush(limit time.Duration) {
 	}
 	idle := c.idle
 	c.mu.Unlock()
+	c.signal()
 	t := time.NewTimer(limit)
 	defer t.Stop()
 	select {
@@ -288,6 +294,9 @@ func (c *conn) flush(limit time.Duration) {
 func (c *conn) close() {
 	c.mu.Lock()
 	c.closing = true
+	if c.direct != nil {
+		c.direct.late.Stop()
+	}
 	c.mu.Unlock()
 	// First of all: a TLS connection would wait for the write under way.
 	_ = c.nc.SetWriteDeadline(time.Unix(1, 0))

@@ -238,6 +238,9 @@ func (p *Publisher) WriteFrame(ctx context.Context, f *media.Frame) error {
 	return nil
 }
 
+// Direct tells a media.Stream that WriteFrame does not wait.
+func (p *Publisher) Direct() bool { return true }
+
 // drop counts frames that were not sent.
 func (p *Publisher) drop(video, audio int) {
 	p.stats.VideoDropped += uint64(video)
@@ -305,7 +308,7 @@ func (p *Publisher) write(f *media.Frame, isVideo bool) {
 		p.stats.LastError = err
 		if p.badTrack != f.Track {
 			p.badTrack = f.Track
-			p.log.Warn("frames without a usable configuration are dropped", "codec", f.Track.Codec, "error", err)
+			go p.log.Warn("frames without a usable configuration are dropped", "codec", f.Track.Codec, "error", err)
 		}
 		return
 	}

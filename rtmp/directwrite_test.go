@@ -1,0 +1,154 @@
+//go:build unix
+
+package rtmp
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// spacedConn is a publisher's connection over TCP, and its other end.
+func spacedConn(t testing.TB, spacing, writeTimeout time.Duration) (*conn, net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newConn(near, nil, 1<<20, writeTimeout)
+	c.out.size = outChunk
+	c.space(spacing)
+	if c.direct == nil {
+		t.Fatal("a TCP connection is not written directly")
+	}
+	t.Cleanup(func() { c.close(); far.Close() })
+	return c, far
+}
+
+func receive(t testing.TB, far net.Conn, n int) []byte {
+	t.Helper()
+	b := make([]byte, n)
+	_ = far.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.ReadFull(far, b); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestDirectWrite: an append after the spacing is with the peer when send
+// returns; one before it goes with the next, or by itself a little later.
+func TestDirectWrite(t *testing.T) {
+	const spacing = 150 * time.Millisecond
+	c, far := spacedConn(t, spacing, time.Second)
+	first, second := bytes.Repeat([]byte{1}, 100), bytes.Repeat([]byte{2}, 100)
+	const message = 100 + 12
+	for range 2 {
+		time.Sleep(2 * spacing)
+		sent := time.Now()
+		_ = c.send(4, 9, 1, 0, first)
+		if n, _ := c.waits(); n != 0 {
+			t.Fatalf("%d bytes wait", n)
+		}
+		if b := receive(t, far, message); !bytes.HasSuffix(b, first) {
+			t.Errorf("got %x", b)
+		}
+		_ = c.send(4, 9, 1, 0, second)
+		if n, _ := c.waits(); n != message && time.Since(sent) < spacing {
+			t.Errorf("%d bytes wait for more, want %d", n, message)
+		}
+		began := time.Now()
+		if b := receive(t, far, message); !bytes.HasSuffix(b, second) {
+			t.Errorf("got %x", b)
+		}
+		t.Logf("the second came after %v", time.Since(began))
+	}
+	eventually(t, 10*time.Second, "all counted", func() bool { return c.bytesSent() == 4*message })
+}
+
+// waits is what is appended and not written.
+func (c *conn) waits() (int, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.backlog()
+}
+
+// TestDirectWriteHandsOver has the kernel take only a part, many times: all
+// arrives, in order, and a deadline that the writeLoop set harms no later
+// write.
+func TestDirectWriteHandsOver(t *testing.T) {
+	const writeTimeout = 2 * time.Second
+	c, far := spacedConn(t, time.Millisecond, writeTimeout)
+	_ = c.nc.(*net.TCPConn).SetWriteBuffer(16 << 10)
+	_ = far.(*net.TCPConn).SetReadBuffer(16 << 10)
+	payload := make([]byte, 50_000)
+	var want chunkWriter
+	want.size = outChunk
+	sent, got := sha256.New(), sha256.New()
+	done := make(chan error)
+	const messages = 400
+	go func() {
+		buf := make([]byte, 100_000)
+		for total := 0; total < messages*(len(payload)+12); {
+			n, err := far.Read(buf)
+			if err != nil {
+				done <- err
+				return
+			}
+			got.Write(buf[:n])
+			total += n
+		}
+		done <- nil
+	}()
+	for i := range messages {
+		payload[0] = byte(i)
+		if err := c.send(4, 9, 1, uint32(i), payload); err != nil {
+			t.Fatal(err)
+		}
+		want.message(4, 9, 1, uint32(i), payload)
+		sent.Write(want.buf)
+		want.buf = want.buf[:0]
+		for n, _ := c.waits(); n > 1<<20; n, _ = c.waits() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(sent.Sum(nil), got.Sum(nil)) {
+		t.Error("what came is not what was sent")
+	}
+	time.Sleep(writeTimeout + 100*time.Millisecond)
+	_ = c.send(4, 9, 1, 0, payload[:1])
+	receive(t, far, 1+12)
+}
+
+func TestDirectWriteFails(t *testing.T) {
+	c, far := spacedConn(t, time.Millisecond, time.Second)
+	_ = far.(*net.TCPConn).SetLinger(0)
+	_ = far.Close()
+	eventually(t, 10*time.Second, "error of a dead connection", func() bool {
+		return c.send(4, 9, 1, 0, []byte("x")) != nil
+	})
+}
+
+func TestDirectWriteAllocs(t *testing.T) {
+	c, far := spacedConn(t, time.Nanosecond, time.Second)
+	go func() { _, _ = io.Copy(io.Discard, far) }()
+	payload := make([]byte, 1000)
+	n := testing.AllocsPerRun(1000, func() { _ = c.send(4, 9, 1, 0, payload) })
+	if n >= 1 {
+		t.Errorf("%v allocations a message", n)
+	}
+}

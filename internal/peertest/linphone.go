@@ -209,6 +209,21 @@ func (l *Linphone) Hangup() {
 	l.Wait("ended", 30*time.Second)
 }
 
+// Hold puts the call on hold and returns when the other side has agreed.
+func (l *Linphone) Hold() {
+	l.t.Helper()
+	l.Do("pause")
+	l.Wait("is now paused", 30*time.Second)
+}
+
+// Resume takes the call back, and waits until media flows again. What it said
+// and recorded before has ended by the hold; Audio begins anew.
+func (l *Linphone) Resume() {
+	l.t.Helper()
+	l.Do("resume")
+	l.Established()
+}
+
 // Heard is the WAV file of the sound that came. It is complete when the call
 // has ended.
 func (l *Linphone) Heard() string { return filepath.Join(l.Folder, "heard.wav") }

@@ -3,6 +3,7 @@ package rtpio
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 const (
 	defaultDigit = 160 * time.Millisecond
 	minDigit     = 40 * time.Millisecond
-	maxDigit     = 8 * time.Second // 16 bits of ticks at 8000 Hz
+	maxDigit     = 8 * time.Second
 	digitGap     = 80 * time.Millisecond
 	digitPause   = time.Second // a comma
 	eventPacket  = 20 * time.Millisecond
@@ -121,64 +122,89 @@ func (s *Session) sendEvent(ctx context.Context, code byte, d time.Duration) err
 	}
 }
 
-// event is a digit under way.
+// event is a digit under way. One that is longer than its field of 16 bits can
+// tell is sent in segments, each with a timestamp of its own.
 type event struct {
-	code  byte
-	begun bool
-	ts    uint32
+	code   byte
+	begun  bool
+	ts     uint32 // of the segment
+	before int64  // ticks in the segments before it
 }
 
+// eventPacket tells how long the digit is by now: in one packet, or in two
+// where a segment ends.
 func (s *Session) eventPacket(e *event, length time.Duration, end bool) error {
-	now := time.Now()
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return ErrClosed
-	}
-	agreed := s.agreed.Load().Line(sdp.Audio)
-	if agreed == nil || agreed.Index >= len(s.lines) || s.lines[agreed.Index] == nil {
-		s.mu.Unlock()
-		return ErrNoEvents
-	}
-	l := s.lines[agreed.Index]
-	c, to, ok := l.target(now)
-	if !ok {
-		s.mu.Unlock()
-		return ErrNotSending
-	}
-	t := &l.send
-	if t.format == nil {
-		if first := c.send.First(); first != nil {
-			t.use(first)
+	for {
+		more, err := s.sendSegment(e, length, end)
+		if err != nil || !more {
+			return err
 		}
 	}
-	format := c.send.Event(clockRate(t.format))
-	if format == nil || t.format == nil {
+}
+
+// sendSegment sends a packet about the segment of now. more tells that it ended
+// there, and that the digit goes on in the next one (RFC 4733 section 2.5.1.3).
+func (s *Session) sendSegment(e *event, length time.Duration, end bool) (more bool, err error) {
+	s.mu.Lock()
+	l, c, to, format, err := s.eventFormat()
+	if err != nil {
 		s.mu.Unlock()
-		return ErrNoEvents
+		return false, err
 	}
+	t := &l.send
 	marker := !e.begun
 	if !e.begun {
 		// The digit stands where sound would stand next.
 		e.begun = true
-		e.ts, _ = t.audioTimestamp(s.at(now), 0)
+		e.ts, _ = t.audioTimestamp(s.at(time.Now()), 0)
 	}
-	t.nextTS = e.ts + uint32(ticks(length, t.format.ClockRate))
+	n := ticks(length, format.ClockRate) - e.before
+	t.nextTS = e.ts + uint32(n)
+	more = n > eventSegment
 	flags := byte(eventVolume)
-	if end {
+	if end && !more {
 		flags |= eventEndBit
 	}
-	n := min(ticks(length, format.ClockRate), 0xffff)
+	n = min(n, eventSegment)
 	b := append(t.put(s.eventOut[:0], format.PayloadType, marker, e.ts), e.code, flags, byte(n>>8), byte(n))
-	b, err := t.seal(b, c.out)
+	if more {
+		e.ts += eventSegment
+		e.before += eventSegment
+	}
+	b, err = t.seal(b, c.out)
 	l.counts.packets++
 	l.counts.bytes += uint64(len(b))
 	s.mu.Unlock()
-	if err != nil {
-		return err
+	if err == nil {
+		l.sendRTP(b, to)
 	}
-	l.sendRTP(b, to)
-	return nil
+	return more, err
+}
+
+// eventFormat finds how events are sent now. The mutex is held.
+func (s *Session) eventFormat() (l *line, c *lineConfig, to netip.AddrPort, format *sdp.Format, err error) {
+	if s.closed {
+		return nil, nil, to, nil, ErrClosed
+	}
+	agreed := s.agreed.Load().Line(sdp.Audio)
+	if agreed == nil || agreed.Index >= len(s.lines) || s.lines[agreed.Index] == nil {
+		return nil, nil, to, nil, ErrNoEvents
+	}
+	l = s.lines[agreed.Index]
+	c, to, ok := l.target(time.Now())
+	if !ok {
+		return nil, nil, to, nil, ErrNotSending
+	}
+	if l.send.format == nil {
+		if first := c.send.First(); first != nil {
+			l.send.use(first)
+		}
+	}
+	format = c.send.Event(clockRate(l.send.format))
+	if format == nil || l.send.format == nil {
+		return nil, nil, to, nil, ErrNoEvents
+	}
+	return l, c, to, format, nil
 }
 
 func clockRate(f *sdp.Format) int {

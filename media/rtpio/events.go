@@ -47,8 +47,8 @@ func (e *events) packet(l *inLine, f *sdp.Format, p inPacket) {
 		e.ticks = max(e.ticks, ticks)
 	case e.known && int32(p.ts-e.ts) < 0 && p.arrival-e.heard < time.Minute:
 		return // an old one
-	case e.pending && code == e.code && e.ticks >= eventSegment-1 && p.ts-e.ts <= eventSegment:
-		e.before += e.ticks
+	case e.pending && code == e.code && e.continues(p.ts):
+		e.before += p.ts - e.ts
 		e.ts, e.ticks = p.ts, ticks
 	default:
 		e.end(l)
@@ -58,6 +58,13 @@ func (e *events) packet(l *inLine, f *sdp.Format, p inPacket) {
 	if end {
 		e.end(l)
 	}
+}
+
+// continues tells whether a timestamp is that of the next segment. The packet
+// that ended the one before may be lost.
+func (e *events) continues(ts uint32) bool {
+	d := ts - e.ts
+	return d == eventSegment || d < eventSegment && e.ticks >= eventSegment-1
 }
 
 // end tells the digit if that was not done.

@@ -78,7 +78,7 @@ func (s *Session) openStandBy() (*inject.Injector, error) {
 		return nil, err
 	}
 	_, file := source.(seeker)
-	_, still := source.(*inject.Still)
+	_, still := source.(*black)
 	i := &inject.Injector{
 		Source: source, Sink: &sender{session: s}, Codecs: s.bridge.Codecs, Audio: s.sendAudio(),
 		NoVideo: s.media.SendFormat(sdp.Video) == nil, Live: !file && !still, Loop: file, Logger: s.log,
@@ -89,8 +89,7 @@ func (s *Session) openStandBy() (*inject.Injector, error) {
 
 func (s *Session) standBySource() (media.Source, error) {
 	if s.plan.StandBy == StandByBlack || s.plan.StandBy == "" {
-		width, height := s.pictureSize()
-		return inject.NewStill(width, height, standByRate)
+		return newBlack(s)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), standByOpen)
 	defer cancel()
@@ -121,6 +120,74 @@ func (s *Session) pictureSize() (width, height int) {
 	}
 	return standByWidth, standByHeight
 }
+
+// black gives black pictures of the size that the caller's pictures have, which
+// may be known later only, and change.
+type black struct {
+	session *Session
+	start   time.Duration // of the pictures of still
+	next    time.Duration
+
+	mu            sync.Mutex
+	still         *inject.Still
+	width, height int
+}
+
+func newBlack(s *Session) (*black, error) {
+	b := &black{session: s}
+	_, err := b.sized()
+	return b, err
+}
+
+// sized is the source of pictures of the size of now.
+func (b *black) sized() (*inject.Still, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	width, height := b.session.pictureSize()
+	if b.still != nil && b.width == width && b.height == height {
+		return b.still, nil
+	}
+	still, err := inject.NewStill(width, height, standByRate)
+	if err != nil {
+		return nil, err
+	}
+	if b.still != nil {
+		_ = b.still.Close()
+	}
+	b.still, b.width, b.height, b.start = still, width, height, b.next
+	return still, nil
+}
+
+// ReadFrame makes the next picture.
+func (b *black) ReadFrame(ctx context.Context) (*media.Frame, error) {
+	still, err := b.sized()
+	if err != nil {
+		return nil, err
+	}
+	f, err := still.ReadFrame(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.DTS += b.start
+	f.PTS += b.start
+	b.next = f.DTS + time.Second/standByRate
+	return f, nil
+}
+
+func (b *black) current() *inject.Still {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.still
+}
+
+// Tracks returns the only track.
+func (b *black) Tracks() []*media.Track { return b.current().Tracks() }
+
+// RequestKeyFrame makes the next picture a key frame.
+func (b *black) RequestKeyFrame() { b.current().RequestKeyFrame() }
+
+// Close ends the source.
+func (b *black) Close() error { return b.current().Close() }
 
 // standBy plays the stand-by in the place of a source that has ended, until
 // the injection is stopped.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/trunkcast/trunkcast"
 	"github.com/trunkcast/trunkcast/gateway"
+	"github.com/trunkcast/trunkcast/media/mediatest"
 	"github.com/trunkcast/trunkcast/media/sdp"
 )
 
@@ -30,6 +31,50 @@ func TestStandBy(t *testing.T) {
 	g.must("/call/inject_stream/terminate", p.body(nil))
 	time.Sleep(500 * time.Millisecond)
 	eventually(t, "black pictures again", black(time.Now()))
+}
+
+// TestStandBySize shows black pictures of the size that the caller sends, from
+// when it is known on.
+func TestStandBySize(t *testing.T) {
+	t.Parallel()
+	g := injecting(t, func(c *gateway.Config) { c.StandBy = trunkcast.StandByBlack })
+	p := g.dial(nil)
+	sized := func(width, height int) func() bool {
+		return func() bool {
+			got := p.pictures(time.Time{})
+			if len(got) == 0 {
+				return false
+			}
+			track := got[len(got)-1].frame.Track
+			return track.Width == width && track.Height == height
+		}
+	}
+	eventually(t, "pictures of the usual size", sized(640, 360))
+	camera := &mediatest.Video{GOP: 25}
+	begun := time.Now()
+	for _, size := range [][2]int{{320, 240}, {572, 468}} {
+		camera.Track = mediatest.H264Track(size[0], size[1])
+		ok := sized(size[0], size[1])
+		for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(40 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("no pictures of %v", size)
+			}
+			camera.At = time.Since(begun)
+			if err := p.media.WriteFrame(t.Context(), camera.Next()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := p.pictures(time.Time{})
+	for i := 1; i < len(got); i++ {
+		a, b := got[i-1].frame, got[i].frame
+		if b.Track != a.Track && !b.Key {
+			t.Errorf("picture %d is the first of its size and no key frame", i)
+		}
+		if b.PTS <= a.PTS || b.PTS > a.PTS+600*time.Millisecond {
+			t.Errorf("picture %d is %v after the one before", i, b.PTS-a.PTS)
+		}
+	}
 }
 
 // TestStandByClip plays a clip while nothing is injected, and goes back to it.

@@ -109,7 +109,7 @@ func (p *tap) packet(b []byte) {
 	defer p.mu.Unlock()
 	for _, l := range p.lines {
 		switch {
-		case port == l.rtp && len(payload) > 12:
+		case port == l.rtp && len(payload) > 12 && (payload[1] < 192 || payload[1] > 223): // RFC 5761 section 4
 			p.count++
 			// In slices that fit packets the parameter sets come alone.
 			l.begun = l.begun || p.conn != nil && (l.kind == sdp.Audio || payload[12]&0x1f == 7 || payload[12]&0x1f == 24)

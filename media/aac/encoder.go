@@ -111,10 +111,7 @@ func (e *encoder) load(pcm []float32) int {
 		fresh := history[frameSize+e.ahead:]
 		deinterleave(fresh, pcm[i:], len(e.channels))
 		c.transient.load(fresh)
-		if e.ahead == 0 {
-			continue // an attack is in the current block already
-		}
-		if a := c.transient.attack(); a >= 0 && (attack < 0 || a < attack) {
+		if a := c.transient.attack(e.ahead); a >= 0 && (attack < 0 || a < attack) {
 			attack = a
 		}
 	}

@@ -20,6 +20,9 @@ const (
 	// lets little through; they begin with blockStart. Without look-ahead they
 	// are the last but aheadSubs.
 	blockSubs, blockStart, aheadSubs = 12, 2, 4
+	// lateSubs is how many sub-blocks later the first one is that begins in the
+	// next frame's short windows, without look-ahead.
+	lateSubs = 5
 )
 
 // A transient detector looks for attacks, which want short windows, as the
@@ -61,13 +64,19 @@ func (t *transient) load(samples []float32) {
 }
 
 // attack returns the first short window of the next frame with an attack in
-// it, or -1.
-func (t *transient) attack() int {
-	for i := earlier; i < len(t.energy); i++ {
+// it, or -1. Without look-ahead, half of these windows are still to come, and
+// the sub-blocks are half a one off: an attack in the first half of the newest
+// samples is in the current block and too late for short windows.
+func (t *transient) attack(ahead int) int {
+	first, window := earlier, -1
+	if ahead == 0 {
+		first, window = earlier+lateSubs, 0
+	}
+	for i := first; i < len(t.energy); i++ {
 		now, before := t.energy[i], t.energy[i-4:i]
 		mean := (before[0] + before[1] + before[2] + before[3]) / 4
 		if now > attackFloor && now > t.ratio*max(before[3], before[2], mean) {
-			return min(max(i-earlier-1, 0), shortWindows-1)
+			return max(0, min(i-first+window, shortWindows-1))
 		}
 	}
 	return -1

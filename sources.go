@@ -44,6 +44,9 @@ func (b *Bridge) openFor(ctx context.Context, url string, to *Session) (media.So
 	}
 	switch {
 	case b.Sources != nil:
+		if to != nil {
+			ctx = inject.WithAudio(ctx, to.sendableAudio())
+		}
 		return b.Sources.Open(ctx, url)
 	case named:
 		return nil, fmt.Errorf("%w: no stream %q", inject.ErrNoSource, url)

@@ -18,13 +18,22 @@ type Shared struct {
 	Opener Opener
 	// Once plays sources to their end. Default: files begin again.
 	Once bool
-	// Codecs transcode sound, once for all: see SharedSource.
+	// Codecs transcode sound, once for all who want the same: see WithAudio.
 	Codecs []media.AudioCodec
 	// Logger gets beginnings and ends. Nil discards.
 	Logger *slog.Logger
 
 	mu       sync.Mutex
 	channels map[string]*channel
+}
+
+type audioKey struct{}
+
+// WithAudio tells an [Opener] by ctx which codecs of sound will be taken from the
+// source, the first one being the one to transcode to. An opener that shares
+// sources can then transcode once; others ignore it.
+func WithAudio(ctx context.Context, codecs []media.Codec) context.Context {
+	return context.WithValue(ctx, audioKey{}, codecs)
 }
 
 // channel is a source that is being read.
@@ -52,13 +61,15 @@ func (s *Shared) Open(ctx context.Context, url string) (media.Source, error) {
 		s.leave(url, c)
 		return nil, c.err
 	}
-	return s.watch(url, c)
+	return s.watch(ctx, url, c)
 }
 
 // watch adds a reader to a channel.
-func (s *Shared) watch(url string, c *channel) (media.Source, error) {
-	source, err := c.stream.Source(media.SinkOptions{Name: "channel"})
-	if err != nil {
+func (s *Shared) watch(ctx context.Context, url string, c *channel) (media.Source, error) {
+	audio, _ := ctx.Value(audioKey{}).([]media.Codec)
+	// An error beside a source is about its sound: the pictures are good.
+	source, err := c.stream.Source(media.SinkOptions{Name: "channel", Audio: audio})
+	if source == nil {
 		s.leave(url, c)
 		return nil, err
 	}
@@ -103,7 +114,7 @@ func (s *Shared) begin(ctx context.Context, c *channel, url string) (media.Sourc
 			}
 		},
 	}
-	first, err := s.watch(url, c)
+	first, err := s.watch(ctx, url, c)
 	if err == nil {
 		err = c.injector.Start(context.Background())
 	}

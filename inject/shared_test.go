@@ -12,6 +12,8 @@ import (
 	"github.com/trunkcast/trunkcast/inject"
 	"github.com/trunkcast/trunkcast/internal/democlip"
 	"github.com/trunkcast/trunkcast/media"
+	"github.com/trunkcast/trunkcast/media/g711"
+	"github.com/trunkcast/trunkcast/media/opus"
 )
 
 // counting counts what is open.
@@ -110,5 +112,62 @@ func TestSharedEnd(t *testing.T) {
 			t.Errorf("%d frames, then %v", n, err)
 		}
 		_ = source.Close()
+	}
+}
+
+// countingCodec counts the encoders that are made.
+type countingCodec struct {
+	media.AudioCodec
+	encoders *atomic.Int32
+}
+
+func (c countingCodec) NewEncoder(t *media.Track, o media.EncoderOptions) (media.AudioEncoder, error) {
+	c.encoders.Add(1)
+	return c.AudioCodec.NewEncoder(t, o)
+}
+
+// TestSharedSound has readers who take other sound than the file's: it is
+// transcoded once for all who want the same.
+func TestSharedSound(t *testing.T) {
+	var encoders atomic.Int32
+	s := &inject.Shared{
+		Opener: inject.OpenerFunc(func(context.Context, string) (media.Source, error) { return democlip.Open(), nil }),
+		Codecs: []media.AudioCodec{opus.Codec{}, countingCodec{g711.ULaw{}, &encoders}},
+	}
+	var wg sync.WaitGroup
+	for i := range 20 {
+		want, ctx := media.Opus, t.Context() // of the file
+		if i > 0 {
+			want = media.PCMU
+			ctx = inject.WithAudio(ctx, []media.Codec{media.PCMU})
+		}
+		source, err := s.Open(ctx, "vod-live://clip")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			defer source.Close()
+			pictures := false
+			for n := 0; n < 20 || !pictures; {
+				f, err := source.ReadFrame(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				switch {
+				case f.Track.Codec.Video():
+					pictures = true
+				case f.Track.Codec != want:
+					t.Errorf("reader %d gets %s", i, f.Track.Codec)
+					return
+				default:
+					n++
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := encoders.Load(); n != 1 {
+		t.Errorf("%d encoders for all", n)
 	}
 }

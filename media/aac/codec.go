@@ -12,7 +12,7 @@ type Codec struct {
 	// Rate tells how the bit rate is kept. It defaults to ConstantRate.
 	Rate RateControl
 	// LowDelay makes the encoder's delay 1024 samples (21 ms at 48 kHz)
-	// instead of 1600 (33 ms). Attacks are then coded a little worse.
+	// instead of 1600 (33 ms). Some attacks are then coded worse.
 	LowDelay bool
 	// PlainNoise makes the encoder code noise as it is and not as a level of
 	// noise (perceptual noise substitution, PNS). For players that are older

@@ -7,10 +7,6 @@ const (
 	// A frame's short windows begin slopeStart samples into it, one every 128
 	// samples; the last slope ends at sub-block 8.
 	slopeStart = 448
-	// attackRatio is the growth of energy, from one sub-block to the next,
-	// that makes an attack. Below lowRate, where a frame lasts longer than the
-	// ear forgives, slowAttackRatio is enough.
-	attackRatio, slowAttackRatio, lowRate = 8, 3, 44100
 	// attackFloor is the least energy of an attack's sub-block.
 	attackFloor = 128 * 2000
 	// earlier is the number of sub-blocks before these that are kept: from the
@@ -20,9 +16,9 @@ const (
 	// lets little through; they begin with blockStart. Without look-ahead they
 	// are the last but aheadSubs.
 	blockSubs, blockStart, aheadSubs = 12, 2, 4
-	// lateSubs is how many sub-blocks later the first one is that begins in the
-	// next frame's short windows, without look-ahead.
-	lateSubs = 5
+	// lateSubs is how many sub-blocks later the first one is that reaches into
+	// the next frame's short windows, without look-ahead.
+	lateSubs = 4
 )
 
 // A transient detector looks for attacks, which want short windows, as the
@@ -36,11 +32,17 @@ type transient struct {
 	ratio  float32 // that makes an attack
 }
 
+// newTransient chooses the growth of energy, from one sub-block to the next,
+// that makes an attack. At low rates a frame lasts longer than the ear forgives.
 func newTransient(rate int) transient {
-	if rate < lowRate {
-		return transient{ratio: slowAttackRatio}
+	switch {
+	case rate >= 44100:
+		return transient{ratio: 8}
+	case rate >= 32000:
+		return transient{ratio: 3}
+	default:
+		return transient{ratio: 1.6}
 	}
-	return transient{ratio: attackRatio}
 }
 
 // load takes the newest 1024 samples, which end lookAhead after the current
@@ -65,18 +67,18 @@ func (t *transient) load(samples []float32) {
 
 // attack returns the first short window of the next frame with an attack in
 // it, or -1. Without look-ahead, half of these windows are still to come, and
-// the sub-blocks are half a one off: an attack in the first half of the newest
+// the sub-blocks are half of one off: an attack in the first half of the newest
 // samples is in the current block and too late for short windows.
 func (t *transient) attack(ahead int) int {
-	first, window := earlier, -1
+	first := earlier
 	if ahead == 0 {
-		first, window = earlier+lateSubs, 0
+		first += lateSubs
 	}
 	for i := first; i < len(t.energy); i++ {
 		now, before := t.energy[i], t.energy[i-4:i]
 		mean := (before[0] + before[1] + before[2] + before[3]) / 4
 		if now > attackFloor && now > t.ratio*max(before[3], before[2], mean) {
-			return max(0, min(i-first+window, shortWindows-1))
+			return max(0, min(i-first-1, shortWindows-1))
 		}
 	}
 	return -1

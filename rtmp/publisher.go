@@ -348,7 +348,7 @@ func (p *Publisher) dropOne(video bool) {
 func (p *Publisher) needKey() {
 	if now := time.Now(); p.NeedKeyFrame != nil && now.Sub(p.keyAsked) >= 500*time.Millisecond {
 		p.keyAsked = now
-		p.NeedKeyFrame()
+		p.guard("NeedKeyFrame", p.NeedKeyFrame)
 	}
 }
 

@@ -445,3 +445,35 @@ func BenchmarkPublish(b *testing.B) {
 		})
 	}
 }
+
+// TestHooksPanic: a hook that panics costs an attempt at most.
+func TestHooksPanic(t *testing.T) {
+	s := startGoServer(t, listen(t, "127.0.0.1:0"), "", "")
+	var dials, keys, gaveUp, states atomic.Int32
+	p := &Publisher{
+		URL: "rtmp://" + s.l.Addr().String() + "/live/x", RetryMin: time.Millisecond, SettleTime: 10 * time.Millisecond,
+		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dials.Add(1) < 3 {
+				panic("dial")
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, addr)
+		},
+		GiveUp:       func(error, int) bool { gaveUp.Add(1); panic("give up") },
+		NeedKeyFrame: func() { keys.Add(1); panic("key frame") },
+		OnState:      func(State, error) { states.Add(1); panic("state") },
+	}
+	defer p.Close()
+	c := &clip{video: h264Track(spsHD), audio: audioTrack(media.AAC), gop: 500}
+	c.next() // the key frame
+	eventually(t, 10*time.Second, "sound and calls of all hooks", func() bool {
+		for _, f := range c.next() {
+			if err := p.WriteFrame(t.Context(), f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return p.Stats().AudioFrames > 0 && keys.Load() > 0
+	})
+	if dials.Load() != 3 || gaveUp.Load() != 2 || states.Load() == 0 {
+		t.Errorf("%d dials, asked %d times whether to give up, %d states", dials.Load(), gaveUp.Load(), states.Load())
+	}
+}

@@ -18,7 +18,7 @@ import (
 func (p *Publisher) run() {
 	defer close(p.done)
 	d := dialer{
-		target: p.target, tls: p.TLS, dial: p.Dial,
+		target: p.target, tls: p.TLS, dial: p.dial,
 		timeout: p.ConnectTimeout, writeTimeout: p.WriteTimeout, limit: 1 << 20,
 	}
 	for attempt := 0; ; {
@@ -46,6 +46,8 @@ func (p *Publisher) run() {
 	}
 	p.finish(nil)
 }
+
+var errDialPanicked = errors.New("rtmp: Dial panicked")
 
 // writeSpacing is the shortest time between two writes of a publisher. What it
 // adds to the delay is less than a frame.
@@ -149,7 +151,9 @@ func (p *Publisher) failed(err error) {
 
 func (p *Publisher) givesUp(err error, attempt int) bool {
 	if p.GiveUp != nil {
-		return p.GiveUp(err, attempt)
+		yes := false
+		p.guard("GiveUp", func() { yes = p.GiveUp(err, attempt) })
+		return yes
 	}
 	return errors.Is(err, ErrAuth)
 }
@@ -234,14 +238,31 @@ func (p *Publisher) warnLevel(s State, err error) slog.Level {
 	return slog.LevelDebug
 }
 
-// tell calls OnState, whose panic is not to end the program.
-func (p *Publisher) tell(s State, err error) {
+// tell calls OnState.
+func (p *Publisher) tell(s State, err error) { p.guard("OnState", func() { p.OnState(s, err) }) }
+
+// guard calls a hook, whose panic is not to end the program. It tells whether
+// the hook panicked.
+func (p *Publisher) guard(name string, hook func()) (panicked bool) {
 	defer func() {
 		if r := recover(); r != nil {
-			p.log.Error("OnState panicked", "panic", r, "stack", string(debug.Stack()))
+			panicked = true
+			p.log.Error(name+" panicked", "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
-	p.OnState(s, err)
+	hook()
+	return false
+}
+
+// dial calls Dial. A panic is an attempt that failed.
+func (p *Publisher) dial(ctx context.Context, network, addr string) (nc net.Conn, err error) {
+	if p.Dial == nil {
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}
+	if p.guard("Dial", func() { nc, err = p.Dial(ctx, network, addr) }) {
+		return nil, errDialPanicked
+	}
+	return nc, err
 }
 
 // Close sends what is left, unpublishes and closes the connection, within

@@ -55,9 +55,12 @@ func (f *fft) passes(end int) (xr, xi, yr, yi []float32, length int) {
 		if length <= end {
 			break
 		}
-		if stride == 1 {
+		switch stride {
+		case 1:
 			firstPass(xr, xi, yr, yi, twiddles)
-		} else {
+		case 4:
+			secondPass(xr, xi, yr, yi, twiddles)
+		default:
 			radix4Pass(xr, xi, yr, yi, twiddles, stride)
 		}
 		xr, xi, yr, yi = yr, yi, xr, xi
@@ -88,7 +91,31 @@ func firstPass(xr, xi, yr, yi, twiddles []float32) {
 	}
 }
 
-// radix4Pass does a pass with a stride of at least 4. The odd slicing tells
+// secondPass is radix4Pass for a stride of 4.
+func secondPass(xr, xi, yr, yi, twiddles []float32) {
+	quarter := len(xr) / 4
+	ar, br, cr, dr := xr[:quarter], xr[quarter:][:quarter], xr[2*quarter:][:quarter], xr[3*quarter:][:quarter]
+	ai, bi, ci, di := xi[:quarter], xi[quarter:][:quarter], xi[2*quarter:][:quarter], xi[3*quarter:][:quarter]
+	for p := range quarter / 4 {
+		w := (*[6]float32)(twiddles[6*p:])
+		or, oi := (*[16]float32)(yr[16*p:]), (*[16]float32)(yi[16*p:])
+		for q := range 4 {
+			i := 4*p + q
+			sumACr, sumACi, difACr, difACi := ar[i]+cr[i], ai[i]+ci[i], ar[i]-cr[i], ai[i]-ci[i]
+			sumBDr, sumBDi := br[i]+dr[i], bi[i]+di[i]
+			rotBDr, rotBDi := bi[i]-di[i], dr[i]-br[i] // -j (b - d)
+			or[q], oi[q] = sumACr+sumBDr, sumACi+sumBDi
+			ur, ui := difACr+rotBDr, difACi+rotBDi
+			or[q+4], oi[q+4] = ur*w[0]-ui*w[1], ur*w[1]+ui*w[0]
+			ur, ui = sumACr-sumBDr, sumACi-sumBDi
+			or[q+8], oi[q+8] = ur*w[2]-ui*w[3], ur*w[3]+ui*w[2]
+			ur, ui = difACr-rotBDr, difACi-rotBDi
+			or[q+12], oi[q+12] = ur*w[4]-ui*w[5], ur*w[5]+ui*w[4]
+		}
+	}
+}
+
+// radix4Pass does a pass with a stride of at least 16. The odd slicing tells
 // the compiler that all have the length stride.
 func radix4Pass(xr, xi, yr, yi, twiddles []float32, stride int) {
 	quarter := len(xr) / 4

@@ -93,6 +93,9 @@ func TestInjectStall(t *testing.T) {
 	if !errors.Is(err, httpfile.ErrStalled) {
 		t.Errorf("%v", err)
 	}
+	if !g.has(trunkcast.InjectionFailed) || g.has(trunkcast.CallEnded) {
+		t.Error("the failure is not told, or the call has ended")
+	}
 	begun := time.Now()
 	g.must("/call/inject_stream/startup", p.body(map[string]any{"streamName": "vod://clip.mp4"}))
 	eventually(t, "pictures after that", func() bool { return len(p.pictures(begun)) > 10 })

@@ -1,5 +1,7 @@
 package g722
 
+import "math/bits"
+
 // A band is the adaptive predictor and quantizer of one band, the same in
 // encoder and decoder. Names in capitals are blocks and signals of ITU-T G.722
 // section 6.2.
@@ -13,7 +15,7 @@ type band struct {
 	b         [6]int // and of the zeros
 	last      int    // reconstructed sample (RLT1, RHT1)
 	p1, p2    int    // reconstructed from the zeros only, newest first
-	d         [6]int // quantized differences, newest first
+	d         [6]int // quantized differences, doubled, newest first
 }
 
 // Steps at the start.
@@ -110,53 +112,42 @@ func (b *band) predict(difference int) {
 	part := saturate(b.zeros + difference)       // PARREC
 
 	// UPPOL2
-	change := saturate(b.a1 << 2)
-	if agree(part, b.p1) {
-		change = -change
-	}
-	change = min(change, 32767) >> 7
-	if agree(part, b.p2) {
-		change += 128
-	} else {
-		change -= 128
-	}
+	differ := sign(part ^ b.p1)
+	change := negate(saturate(b.a1<<2), ^differ)
+	change = min(change, 32767)>>7 + negate(128, sign(part^b.p2))
 	b.a2 = max(-12288, min(12288, change+b.a2*32512>>15))
 
 	// UPPOL1
-	change = -192
-	if agree(part, b.p1) {
-		change = 192
-	}
+	change = negate(192, differ)
 	most := saturate(15360 - b.a2)
 	b.a1 = max(-most, min(most, saturate(change+b.a1*32640>>15)))
 
-	// UPZERO
-	for i, old := range b.d {
-		b.b[i] = b.b[i] * 32640 >> 15
-		switch {
-		case difference == 0:
-		case agree(old, difference):
-			b.b[i] += 128
-		default:
-			b.b[i] -= 128
-		}
-		b.b[i] = saturate(b.b[i])
-	}
-
 	b.p1, b.p2 = part, b.p1
-	copy(b.d[1:], b.d[:])
-	b.d[0] = difference
-
-	// FILTEP, FILTEZ, PREDIC
 	poles := b.a1*saturate(2*sample)>>15 + b.a2*saturate(2*b.last)>>15
 	b.last = sample
-	b.zeros = 0
-	for i, d := range b.d {
-		b.zeros += b.b[i] * saturate(2*d) >> 15
-	}
-	b.zeros = saturate(b.zeros)
+	b.zeros = b.adaptZeros(difference)
 	b.predicted = saturate(saturate(poles) + b.zeros)
 }
 
-// agree tells whether two numbers have the same sign, that of 0 being plus.
-func agree(a, b int) bool { return a^b >= 0 }
+// adaptZeros adapts the zeros, takes in the difference, and returns what the
+// zeros predict (UPZERO, FILTEZ).
+func (b *band) adaptZeros(difference int) int {
+	change := 128
+	if difference == 0 {
+		change = 0
+	}
+	sum, newer := 0, saturate(2*difference)
+	for i, old := range b.d {
+		weight := saturate(b.b[i]*32640>>15 + negate(change, sign(old^difference)))
+		sum += weight * newer >> 15
+		b.b[i], b.d[i], newer = weight, newer, old
+	}
+	return saturate(sum)
+}
+
+// sign is -1 for a negative number, else 0. Signs here are like noise: to
+// calculate with them is faster than to branch.
+func sign(v int) int { return v >> (bits.UintSize - 1) }
+
+// negate returns v for a sign of 0, -v for one of -1.
+func negate(v, sign int) int { return (v ^ sign) - sign }

@@ -27,7 +27,11 @@ import (
 func TestInjectSources(t *testing.T) {
 	t.Parallel()
 	objects := objectServer(t)
+	cert, key := certificateFiles(t)
+	secure := injecting(t, func(c *gateway.Config) { c.RTMPCert, c.RTMPKey = cert, key })
+	publishClip(t, secure)
 	g := injecting(t, func(c *gateway.Config) {
+		c.RTMPCA = cert
 		c.S3 = gateway.S3Config{Endpoint: objects, AccessKey: "key", SecretKey: "secret", Region: "eu-1", PathStyle: true}
 	})
 	clip := indexClip(t, demoClip)
@@ -38,7 +42,6 @@ func TestInjectSources(t *testing.T) {
 	eventually(t, "the other call", func() bool { return len(g.Bridge.Sessions()) == 1 })
 	id := g.Bridge.Sessions()[0].ID()
 	published := publishClip(t, g)
-	camera := rtsptest.Serve(t, democlip.Open(), true).URL
 	for name, source := range map[string]string{
 		"file":            "vod://clip.mp4",
 		"channel":         "vod-live://clip.mp4",
@@ -49,7 +52,9 @@ func TestInjectSources(t *testing.T) {
 		"stream of calls": "rtmp_200",
 		"embedded server": published,
 		"RTMP":            g.URL("live/" + published),
-		"RTSP":            camera,
+		"RTMPS":           secure.URL("live/" + published),
+		"RTSP by UDP":     rtsptest.Serve(t, democlip.Open(), true).URL,
+		"RTSP by TCP":     rtsptest.Serve(t, democlip.Open(), false).URL,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -161,6 +161,17 @@ func TestCallsPerSecond(t *testing.T) {
 }
 
 // A server without a Handler, or one that shuts down, takes nothing.
+// The rate of calls that is allowed is not cut by the transactions that their
+// ends leave behind for 32 s.
+func TestTransactionsForRate(t *testing.T) {
+	for rate, want := range map[int]int{0: 80_000, 50: 20_000, 2000: 160_000} {
+		s := serve(t, &Server{Limits: Limits{CallsPerSec: rate}})
+		if got := s.sockets[0].ep.Limits.Transactions; got != want {
+			t.Errorf("%d calls a second: %d transactions, want %d", rate, got, want)
+		}
+	}
+}
+
 func TestNobody(t *testing.T) {
 	s := serve(t, &Server{})
 	p := trunktest.NewPeer(t, "udp")

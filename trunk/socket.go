@@ -35,12 +35,24 @@ func newSocket(s *Server, listen netip.AddrPort) *socket {
 	}
 }
 
+// A call is two server transactions at least, INVITE and BYE, which are kept for
+// 32 s over UDP (RFC 3261 timer J, RFC 6026 timer L): as many as that at the
+// highest rate of calls, and some for what comes within calls. Below them
+// requests would be refused that the limit of calls lets in.
+const (
+	transactionsPerCall = 2*32 + 16
+	leastTransactions   = 20000
+)
+
 // prepare makes the endpoint.
 func (k *socket) prepare() error {
 	k.ep = &sipnet.Endpoint{
 		Listen: k.listen, Listener: k.srv.Listener, Logger: k.srv.log,
 		Admit: k.admit, OnRequest: k.request, OnResponse: k.response,
-		Limits: sipnet.Limits{OrderWait: k.srv.clock.order, MessageTime: k.srv.clock.message},
+		Limits: sipnet.Limits{
+			OrderWait: k.srv.clock.order, MessageTime: k.srv.clock.message,
+			Transactions: max(leastTransactions, transactionsPerCall*k.srv.Limits.CallsPerSec),
+		},
 	}
 	if k.srv.packets != nil {
 		k.ep.Packets = k.srv.packets(k.listen)

@@ -26,6 +26,7 @@ type line struct {
 	suite sdp.CryptoSuite
 
 	sending atomic.Bool // pictures were sent: RTCP may ask for packets of them again
+	repairs uint64      // counts.nacks at the last tick
 
 	// agreed is read by the readers for each packet; nil means not in use.
 	agreed atomic.Pointer[lineConfig]

@@ -116,14 +116,41 @@ func BenchmarkPollEmpty(b *testing.B) {
 }
 
 func TestTicks(t *testing.T) {
-	for slot := range time.Duration(slotCount) {
-		offset := slot * (pollInterval / slotCount)
-		for _, at := range []time.Duration{0, time.Millisecond, 19 * time.Millisecond, time.Hour} {
-			now := epoch.Add(time.Second + at)
-			d := untilTick(now, offset)
-			if d <= 0 || d > pollInterval || (now.Add(d).Sub(epoch)-offset)%pollInterval != 0 {
-				t.Errorf("slot %d at %v: %v", slot, at, d)
+	for _, interval := range []time.Duration{calmInterval, busyInterval} {
+		for slot := range time.Duration(slotCount) {
+			offset := slot * slotLength
+			for _, at := range []time.Duration{0, time.Millisecond, 19 * time.Millisecond, time.Hour} {
+				now := epoch.Add(time.Second + at)
+				d := untilTick(now, offset, interval)
+				if d <= 0 || d > interval || (now.Add(d).Sub(epoch)-offset)%interval != 0 {
+					t.Errorf("slot %d of %v at %v: %v", slot, interval, at, d)
+				}
 			}
 		}
 	}
+}
+
+// TestInterval: a session wakes more often while packets are asked for again.
+func TestInterval(t *testing.T) {
+	s := &Session{}
+	l := &line{s: s}
+	now := epoch.Add(time.Hour)
+	check := func(when string, want time.Duration) {
+		t.Helper()
+		l.noteRepair(now)
+		if got := s.interval(now); got != want {
+			t.Errorf("%s: %v", when, got)
+		}
+	}
+	check("at first", calmInterval)
+	l.counts.nacks++
+	check("a packet was asked for", busyInterval)
+	now = now.Add(busyTime - 1)
+	check("a little later", busyInterval)
+	now = now.Add(1)
+	check("no other was", calmInterval)
+	l.sending.Store(true)
+	check("pictures are sent", busyInterval)
+	now = now.Add(time.Hour)
+	check("still", busyInterval)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -20,16 +19,6 @@ const (
 	// minSleep bounds how often it wakes: frames that are due within it go
 	// out together.
 	minSleep = 2 * time.Millisecond
-	// pollInterval is how often a session that polls its sockets wakes. What
-	// it adds to the delay is half of it in the mean.
-	pollInterval = 20 * time.Millisecond
-	// rtcpTicks is how many of these pass from one look at an RTCP socket to
-	// the next while we send nothing that a caller could ask for again.
-	rtcpTicks = 5
-	// slotCount is the number of moments within pollInterval at which sessions
-	// wake: few, so that one wake-up of the process serves many of them, but
-	// not all at once.
-	slotCount = 2
 	// flushTimeout bounds what Output may take for the last frames.
 	flushTimeout = time.Second
 )
@@ -65,42 +54,17 @@ func (s *Session) run() {
 func (s *Session) plan(next time.Time) time.Duration {
 	now := time.Now()
 	d := max(next.Sub(now), minSleep)
-	if polled && !s.waiting {
-		d = untilTick(now, s.slot)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if polled && !s.waiting {
+		d = untilTick(now, s.slot, s.interval(now))
+	}
 	// What came meanwhile may be due earlier.
 	if at, ok := s.receiver.Next(); ok && (!polled || s.waiting) {
 		d = min(d, max(at.Sub(now), minSleep))
 	}
 	s.wakeAt = now.Add(d)
 	return d
-}
-
-var (
-	slots atomic.Uint32 // sessions so far
-	epoch = time.Now()  // of the ticks
-)
-
-// untilTick is the time to the next moment at which a session of that slot
-// wakes.
-func untilTick(now time.Time, slot time.Duration) time.Duration {
-	return pollInterval - (now.Sub(epoch)-slot)%pollInterval
-}
-
-// poll takes what has come on all sockets.
-func (s *Session) poll() {
-	if !polled || s.waiting {
-		return
-	}
-	s.ticks++
-	for _, l := range s.inUse() {
-		l.readers[0].poll()
-		if s.ticks%rtcpTicks == 0 || l.sending.Load() {
-			l.readers[1].poll()
-		}
-	}
 }
 
 // rouse wakes the play-out goroutine if the receiver has something for it
@@ -215,6 +179,7 @@ func (l *line) tick(now time.Time) (next time.Time) {
 	b, sip, next := l.due(now)
 	to := l.latch.destinationRTCP(now)
 	c := l.agreed.Load()
+	l.noteRepair(now)
 	s.mu.Unlock()
 	if c == nil {
 		return time.Time{}

@@ -128,6 +128,7 @@ type state struct {
 	lines    []*line
 	receiver *receiver
 	wakeAt   time.Time // when the play-out goroutine wakes by itself
+	busy     time.Time // until when it wakes at busyInterval
 	waiting  bool      // sockets are not polled; for tests, set before the first method
 	clock    sendClock
 	lastIn   time.Time // last valid packet, or when the caller last had to send nothing
@@ -178,7 +179,7 @@ func (s *Session) init() {
 			s.log = slog.New(slog.DiscardHandler)
 		}
 		s.start = time.Now()
-		s.slot = time.Duration(slots.Add(1)%slotCount) * (pollInterval / slotCount)
+		s.slot = time.Duration(slots.Add(1)%slotCount) * slotLength
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.done = make(chan struct{})
 		s.wake = make(chan struct{}, 1)

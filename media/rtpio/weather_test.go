@@ -276,7 +276,7 @@ func (o *outside) asked(channel int, b []byte) {
 
 // playOut does what the goroutine of a session does at each tick.
 func (o *outside) playOut(stop chan struct{}, settle time.Duration) {
-	tick := time.NewTicker(pollInterval)
+	tick := time.NewTicker(busyInterval)
 	defer tick.Stop()
 	for {
 		select {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trunkcast/trunkcast"
 	"github.com/trunkcast/trunkcast/inject"
+	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/media/rtpio"
 )
 
@@ -141,6 +142,7 @@ func injectError(err error) error {
 	var mismatch *trunkcast.VideoMismatchError
 	var codec *inject.ErrUnsupportedCodec
 	var large *rtpio.NALTooLargeError
+	var coder *media.ErrNoEncoder
 	switch {
 	case errors.Is(err, inject.ErrNoSource), errors.Is(err, fs.ErrNotExist), errors.Is(err, trunkcast.ErrEnded):
 		status = http.StatusNotFound
@@ -150,7 +152,7 @@ func injectError(err error) error {
 		status = http.StatusConflict
 	case errors.Is(err, inject.ErrNotSeekable):
 		status = http.StatusBadRequest
-	case errors.As(err, &mismatch), errors.As(err, &codec), errors.As(err, &large),
+	case errors.As(err, &mismatch), errors.As(err, &codec), errors.As(err, &large), errors.As(err, &coder),
 		errors.Is(err, inject.ErrNotMedia), errors.Is(err, inject.ErrBounds), errors.Is(err, inject.ErrUnsupportedForm):
 		status = http.StatusUnsupportedMediaType
 	case errors.Is(err, context.DeadlineExceeded):

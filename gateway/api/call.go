@@ -43,6 +43,7 @@ type Call struct {
 	RemoteAddr   string    `json:"remoteAddr"`
 	PacketsLost  int64     `json:"packetsLost"`
 	PacketsTotal uint64    `json:"packetsReceived"`
+	Quality      *Quality  `json:"quality"`
 }
 
 // The statuses of a call.
@@ -96,7 +97,9 @@ func describeMedia(out *Call, s *trunkcast.Session) {
 		out.HasVideo = true
 		out.VideoCodec = string(l.Recv.First().Codec)
 	}
-	for _, l := range s.Stats().Media.Lines {
+	st := s.Stats()
+	out.Quality = qualityOf(st)
+	for _, l := range st.Media.Lines {
 		out.PacketsLost += l.Received.Lost
 		out.PacketsTotal += l.Received.Packets
 	}

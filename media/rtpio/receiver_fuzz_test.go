@@ -21,7 +21,7 @@ func FuzzReceiver(f *testing.F) {
 	f.Add([]byte{1, 0, 0, 3, 0x65, 0x88, 0x84, 0x81, 0x10, 16, 3, 0x41, 0x9a, 0, 0x41, 200, 9, 3, 0x7c, 0x85, 0})
 	f.Add([]byte{0x81, 7, 7, 2, 9, 9, 0xc1, 0xff, 0xff, 4, 1, 1, 1, 1, 0x3f, 1, 1, 4, 5, 0x8a, 1, 0})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		l := newLab(t, &Session{PassDamaged: len(in)%2 == 1})
+		l := newLab(t, &Session{PassDamaged: len(in)%2 == 1, MaxFreeze: time.Duration(len(in)%5) * 50 * ms})
 		l.nack = len(in)%3 == 0
 		streams := [2]rtp.Header{{SSRC: 1, SequenceNumber: 65530, Version: 2}, {SSRC: 2, SequenceNumber: 9, Version: 2}}
 		config := stapA(testSPS, testPPS)

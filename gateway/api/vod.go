@@ -94,8 +94,10 @@ func (h *Handler) runVOD(source media.Source, uri, name string, loop bool) error
 		h.dropVOD(v)
 		return injectError(err)
 	}
+	h.Logger.Info("stream started", "stream", name)
 	go func() {
 		<-v.injector.Done()
+		h.Logger.Info("stream ended", "stream", name, "reason", v.injector.Err())
 		h.dropVOD(v)
 	}()
 	return nil

@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/trunkcast/trunkcast"
 	"github.com/trunkcast/trunkcast/gateway"
 	"github.com/trunkcast/trunkcast/gateway/demo"
 	"github.com/trunkcast/trunkcast/media"
@@ -217,6 +220,62 @@ func TestDemoRefusals(t *testing.T) {
 	} {
 		if err := demo.Run(t.Context(), cfg, gateway.Options{}, io.Discard); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestDemoInject does what the demo prints: it plays the clip to the caller, and
+// takes it out again.
+func TestDemoInject(t *testing.T) {
+	var out safeBuilder
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	events := make(chan trunkcast.Event, 100)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- demo.Run(ctx, gateway.Config{SIPListen: "127.0.0.1:0", RTMPListen: "127.0.0.1:0", HTTPListen: "127.0.0.1:0"},
+			gateway.Options{OnEvent: func(e trunkcast.Event) {
+				if e.Injection != nil {
+					events <- e
+				}
+			}}, &out)
+	}()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	printedURL(t, &out, ended)
+	line := regexp.MustCompile(`curl -H 'Content-Type: application/json' -d '(.*)' (http://\S+)/startup\n`)
+	var found []string
+	for deadline := time.Now().Add(10 * time.Second); found == nil; time.Sleep(20 * time.Millisecond) {
+		if found = line.FindStringSubmatch(out.String()); found == nil && time.Now().After(deadline) {
+			t.Fatalf("no curl line printed: %s", out.String())
+		}
+	}
+	for _, step := range []struct {
+		path string
+		want trunkcast.EventType
+	}{{"/startup", trunkcast.InjectionStarted}, {"/terminate", trunkcast.InjectionEnded}} {
+		client := http.Client{Timeout: 30 * time.Second}
+		res, err := client.Post(found[2]+step.path, "application/json", strings.NewReader(found[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		client.CloseIdleConnections()
+		if res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s %s", step.path, res.Status, text)
+		}
+		select {
+		case e := <-events:
+			if e.Type != step.want || e.Injection.Name() != "demo://clip" {
+				t.Errorf("after %s: %v of %s", step.path, e.Type, e.Injection.Name())
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("after %s: no event", step.path)
 		}
 	}
 }

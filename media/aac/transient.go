@@ -29,19 +29,21 @@ const (
 type transient struct {
 	energy [earlier + shortWindows + 1]float32
 	last   float32 // sample
-	ratio  float32 // that makes an attack
+	rise   float32 // growth of energy that makes an attack
+	fall   float32 // decrease that is treated as one; 0: none
 }
 
-// newTransient chooses the growth of energy, from one sub-block to the next,
-// that makes an attack. At low rates a frame lasts longer than the ear forgives.
+// newTransient chooses how much the energy must change, from one sub-block to
+// the next. At low rates a frame lasts longer than the ear forgives, after the
+// end of a sound as well.
 func newTransient(rate int) transient {
 	switch {
 	case rate >= 44100:
-		return transient{ratio: 8}
+		return transient{rise: 8}
 	case rate >= 32000:
-		return transient{ratio: 3}
+		return transient{rise: 3, fall: 10}
 	default:
-		return transient{ratio: 1.6}
+		return transient{rise: 1.6, fall: 10}
 	}
 }
 
@@ -75,13 +77,22 @@ func (t *transient) attack(ahead int) int {
 		first += lateSubs
 	}
 	for i := first; i < len(t.energy); i++ {
-		now, before := t.energy[i], t.energy[i-4:i]
-		mean := (before[0] + before[1] + before[2] + before[3]) / 4
-		if now > attackFloor && now > t.ratio*max(before[3], before[2], mean) {
+		if t.rises(i) || t.falls(i) {
 			return max(0, min(i-first-1, shortWindows-1))
 		}
 	}
 	return -1
+}
+
+func (t *transient) rises(i int) bool {
+	now, before := t.energy[i], t.energy[i-4:i]
+	mean := (before[0] + before[1] + before[2] + before[3]) / 4
+	return now > attackFloor && now > t.rise*max(before[3], before[2], mean)
+}
+
+func (t *transient) falls(i int) bool {
+	before := min(t.energy[i-1], t.energy[i-2])
+	return before > attackFloor && t.energy[i]*t.fall < before && t.fall > 0
 }
 
 // unevenness is the largest energy of the current block's sub-blocks, to the

@@ -59,3 +59,25 @@ func TestAttackWindows(t *testing.T) {
 		})
 	}
 }
+
+// TestEndWindows: at low rates a tone that ends gets short windows, too.
+func TestEndWindows(t *testing.T) {
+	for _, test := range []struct{ rate, short int }{{16000, 5}, {32000, 5}, {48000, -1}} {
+		e := newEncoder(1)
+		e.reset(Codec{}, Config{SampleRate: test.rate, Channels: 1}, media.EncoderOptions{})
+		pcm := render("tone", test.rate, 1, 8)
+		clear(pcm[4*frameSize+500:])
+		short := -1
+		for i := range 8 {
+			if _, err := e.encode(nil, pcm[i*frameSize:(i+1)*frameSize]); err != nil {
+				t.Fatal(err)
+			}
+			if i > 1 && short < 0 && e.layout.sequence == eightShort {
+				short = i
+			}
+		}
+		if short != test.short {
+			t.Errorf("%d Hz: short windows in frame %d, want %d", test.rate, short, test.short)
+		}
+	}
+}

@@ -28,7 +28,7 @@ func TestAttackWindows(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%t/%d", test.lowDelay, test.at), func(t *testing.T) {
 			e := newEncoder(1)
-			e.reset(Codec{LowDelay: test.lowDelay}, Config{SampleRate: 16000, Channels: 1}, media.EncoderOptions{})
+			e.reset(Codec{LowDelay: test.lowDelay}, Config{SampleRate: 48000, Channels: 1}, media.EncoderOptions{})
 			pcm := make([]float32, 8*frameSize)
 			for i := range 60 {
 				pcm[frame*frameSize+test.at+i] = float32(white(i, 0)) / 2

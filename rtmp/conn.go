@@ -73,8 +73,8 @@ func newConn(nc net.Conn, r *bufio.Reader, limit int, writeTimeout time.Duration
 	return c
 }
 
-// writeLoop writes what was appended. A write that fails or does not end in
-// time ends the connection.
+// writeLoop writes what was appended. A write that fails, or of which a portion
+// does not end in time, ends the connection.
 func (c *conn) writeLoop() {
 	defer close(c.done)
 	timer := time.NewTimer(0)
@@ -98,10 +98,7 @@ func (c *conn) writeLoop() {
 			if !ok {
 				break
 			}
-			err := c.nc.SetWriteDeadline(time.Now().Add(c.writeTimeout))
-			if err == nil {
-				_, err = c.nc.Write(buf)
-			}
+			err := c.write(buf)
 			c.wrote(buf, err)
 			if err != nil {
 				_ = c.nc.Close()
@@ -110,6 +107,28 @@ func (c *conn) writeLoop() {
 			c.undoDeadline()
 		}
 	}
+}
+
+// writePortion is what a peer must take within writeTimeout, in bytes: one that
+// is slow is not dead.
+const writePortion = 32 << 10
+
+// write writes buf, portion by portion.
+func (c *conn) write(buf []byte) error {
+	for len(buf) > 0 {
+		if err := c.nc.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
+			return err
+		}
+		n, err := c.nc.Write(buf[:min(len(buf), writePortion)])
+		c.mu.Lock()
+		c.sent += uint64(n)
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		buf = buf[n:]
+	}
+	return nil
 }
 
 // gathering is how long to wait for more before the next write.
@@ -163,7 +182,6 @@ func (c *conn) wrote(buf []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writing, c.written = time.Time{}, time.Now()
-	c.sent += uint64(len(buf))
 	if cap(buf) <= spareLimit {
 		c.spare = buf[:0]
 	}
@@ -194,8 +212,11 @@ func (c *conn) begin() error {
 	return err
 }
 
-func (c *conn) end() {
-	left := c.writeDirect()
+func (c *conn) end() { c.endAfter(c.spacing) }
+
+// endAfter is end with a spacing of its own.
+func (c *conn) endAfter(spacing time.Duration) {
+	left := c.writeDirect(spacing)
 	c.mu.Unlock()
 	if left {
 		c.signal()

@@ -45,9 +45,9 @@ func (c *conn) space(d time.Duration) {
 	}
 }
 
-// writeDirect writes what was appended, if it is time to. It tells whether
-// there is work for the writeLoop. The mutex is held.
-func (c *conn) writeDirect() (left bool) {
+// writeDirect writes what was appended, if the last write was so long ago. It
+// tells whether there is work for the writeLoop. The mutex is held.
+func (c *conn) writeDirect(spacing time.Duration) (left bool) {
 	d := c.direct
 	if d == nil || c.finish || c.closing || c.idle != nil || c.err != nil {
 		return true
@@ -56,7 +56,7 @@ func (c *conn) writeDirect() (left bool) {
 		return false // the writeLoop looks again by itself
 	}
 	now := time.Now()
-	if now.Sub(c.written) < c.spacing {
+	if now.Sub(c.written) < spacing {
 		if !d.waits {
 			d.waits = true
 			d.late.Reset(2*c.spacing - now.Sub(c.written))

@@ -9,6 +9,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/trunkcast/trunkcast/media"
 )
 
 // spacedConn is a publisher's connection over TCP, and its other end.
@@ -151,4 +153,46 @@ func TestDirectWriteAllocs(t *testing.T) {
 	if n >= 1 {
 		t.Errorf("%v allocations a message", n)
 	}
+}
+
+// TestSoundWaitsForPicture: of what a call gives at one moment the picture comes
+// last and has all of it written; sound alone does not wait for one.
+func TestSoundWaitsForPicture(t *testing.T) {
+	sound := &media.Frame{Track: &media.Track{Codec: media.AAC}, DTS: time.Second}
+	for name, p := range map[string]*Publisher{
+		"no picture yet":     {},
+		"no picture lately":  {stats: PublisherStats{VideoFrames: 9}, pictureAt: time.Second / 2},
+		"a picture was last": {stats: PublisherStats{VideoFrames: 9}, pictureAt: 960 * time.Millisecond},
+	} {
+		want := writeSpacing
+		if name == "a picture was last" {
+			want = soundSpacing
+		}
+		if got := p.spacing(sound, false); got != want {
+			t.Errorf("%s: sound is written after %v, want %v", name, got, want)
+		}
+		if got := p.spacing(sound, true); got != pictureSpacing {
+			t.Errorf("%s: a picture is written after %v", name, got)
+		}
+	}
+
+	c, far := spacedConn(t, time.Hour, time.Second)
+	write := func(spacing time.Duration) (left int) {
+		_ = c.begin()
+		c.out.message(4, 9, 1, 0, make([]byte, 100))
+		c.endAfter(spacing)
+		left, _ = c.waits()
+		return left
+	}
+	const message = 100 + 12
+	c.mu.Lock()
+	c.written = time.Now().Add(-time.Minute)
+	c.mu.Unlock()
+	if left := write(10 * time.Minute); left != message {
+		t.Errorf("%d bytes wait behind the sound", left)
+	}
+	if left := write(time.Second); left != 0 {
+		t.Errorf("%d bytes wait behind the picture", left)
+	}
+	receive(t, far, 2*message)
 }

@@ -78,8 +78,8 @@ type Publisher struct {
 
 	// ConnectTimeout is the time from dialling to the server's yes. Default 10 s.
 	ConnectTimeout time.Duration
-	// WriteTimeout is the longest that one write may take before the
-	// connection is given up. Default 10 s.
+	// WriteTimeout is the longest that a server may take for 32 KiB before
+	// the connection is given up. Default 10 s.
 	WriteTimeout time.Duration
 	// CloseTimeout is the longest that Close waits for the server to take what
 	// is left. Default 2 s.
@@ -124,6 +124,8 @@ type Publisher struct {
 	badTrack *media.Track    // without a usable configuration, reported
 	told     [2]*media.Track // video and audio as in the last metadata
 	stats    PublisherStats
+
+	pictureAt time.Duration // DTS of the last picture
 }
 
 // PublisherStats are counters since the start and the present state.
@@ -276,7 +278,7 @@ func (p *Publisher) send(f *media.Frame) {
 		p.dropOne(isVideo)
 		return
 	}
-	defer p.sess.end()
+	defer p.sess.endAfter(p.spacing(f, isVideo))
 	queued, age := p.sess.backlog()
 	if queued > 0 && (queued > p.MaxQueue || age > p.MaxDelay) {
 		p.waitKey = p.waitKey || isVideo
@@ -315,6 +317,7 @@ func (p *Publisher) write(f *media.Frame, isVideo bool) {
 	p.stats.Clamped += p.mux.clamped - clamped
 	if isVideo {
 		p.stats.VideoFrames++
+		p.pictureAt = f.DTS
 	} else {
 		p.stats.AudioFrames++
 	}

@@ -49,10 +49,6 @@ func (p *Publisher) run() {
 
 var errDialPanicked = errors.New("rtmp: Dial panicked")
 
-// writeSpacing is the shortest time between two writes of a publisher. What it
-// adds to the delay is less than a frame.
-const writeSpacing = 30 * time.Millisecond
-
 // live serves one session to its end. stable tells whether it lasted.
 func (p *Publisher) live(s *session) (stable bool, err error) {
 	began := time.Now()

@@ -1,0 +1,33 @@
+package rtmp
+
+import (
+	"time"
+
+	"github.com/trunkcast/trunkcast/media"
+)
+
+const (
+	// writeSpacing is the shortest time between two writes of a publisher. What
+	// it adds to the delay is less than a frame.
+	writeSpacing = 30 * time.Millisecond
+	// pictureSpacing is that between two writes of a picture. A call gives its
+	// frames each 20 ms, the picture of a moment last: all of it goes out then.
+	pictureSpacing = 15 * time.Millisecond
+	// soundSpacing is for sound that pictures go with: it waits for the next one.
+	soundSpacing = 2 * writeSpacing
+	// pictureLately is how long ago the last picture was at most that sound
+	// waits for the next.
+	pictureLately = 200 * time.Millisecond
+)
+
+// spacing is the shortest time from the write before to that of f.
+func (p *Publisher) spacing(f *media.Frame, isVideo bool) time.Duration {
+	switch {
+	case isVideo:
+		return pictureSpacing
+	case p.stats.VideoFrames > 0 && f.DTS-p.pictureAt < pictureLately:
+		return soundSpacing
+	default:
+		return writeSpacing
+	}
+}

@@ -43,6 +43,7 @@ type encoderChannel struct {
 	transient transient
 	// history ends with the newest samples; the current block begins with it.
 	history [2*frameSize + lookAhead]float32
+	peaks   [3]uint32          // bits of the largest sample of what came into it
 	lines   [frameSize]float32 // in coding order
 	power34 [frameSize]float32 // |lines|^(3/4)
 	quant   [frameSize]int16
@@ -83,21 +84,59 @@ func (e *encoder) encode(dst []byte, pcm []float32) ([]byte, error) {
 	} else {
 		e.layout.setLong(sequence, e.bands.long, e.longBands)
 	}
+	if e.quiet() {
+		e.leaveOut()
+	} else {
+		e.analyse()
+	}
+	for i := range e.channels {
+		e.channels[i].prepare(&e.layout)
+	}
+	e.spend()
+	return e.write(dst), nil
+}
+
+// analyse computes the lines as they are coded and what the ear allows in them.
+func (e *encoder) analyse() {
 	for i := range e.channels {
 		c := &e.channels[i]
 		e.transform(c)
-		c.analyse(&e.layout, e.ear.of(sequence))
+		c.analyse(&e.layout, e.ear.of(e.layout.sequence))
 		if !e.noise {
 			c.forbidNoise(&e.layout)
 		}
 	}
 	e.shapeNoise()
 	e.chooseStereo()
+}
+
+// quietPeak is a sample so small that no band can be heard if all are, in any
+// windows: the squares of the lines of a block of n samples on each side add up
+// to 8 n^2 times its square at most.
+const quietPeak = 1. / 64
+
+// quiet tells whether all samples are too small for any band to be heard, as
+// those of a muted caller are.
+func (e *encoder) quiet() bool {
 	for i := range e.channels {
-		e.channels[i].prepare(&e.layout)
+		for _, peak := range e.channels[i].peaks {
+			if peak > math.Float32bits(quietPeak) {
+				return false
+			}
+		}
 	}
-	e.spend()
-	return e.write(dst), nil
+	return true
+}
+
+// leaveOut does what analyse would do for such samples.
+func (e *encoder) leaveOut() {
+	e.shaper.active, e.stereo.count = false, 0
+	for i := range e.channels {
+		c := &e.channels[i]
+		for b := range e.layout.bands {
+			c.bands[b].inaudible, c.bands[b].noise = true, -1
+		}
+	}
 }
 
 // load appends the samples to the history of each channel and returns the
@@ -109,7 +148,8 @@ func (e *encoder) load(pcm []float32) int {
 		history := c.history[:2*frameSize+e.ahead]
 		copy(history, history[frameSize:])
 		fresh := history[frameSize+e.ahead:]
-		deinterleave(fresh, pcm[i:], len(e.channels))
+		peak := deinterleave(fresh, pcm[i:], len(e.channels))
+		c.peaks = [3]uint32{c.peaks[1], c.peaks[2], peak}
 		c.transient.load(fresh)
 		if a := c.transient.attack(e.ahead); a >= 0 && (attack < 0 || a < attack) {
 			attack = a
@@ -118,8 +158,9 @@ func (e *encoder) load(pcm []float32) int {
 	return attack
 }
 
-// deinterleave scales every step-th sample.
-func deinterleave(dst, pcm []float32, step int) {
+// deinterleave scales every step-th sample, and returns the largest result by
+// its bits, which order as the numbers do.
+func deinterleave(dst, pcm []float32, step int) (peak uint32) {
 	const most = 0x40800000 // 4, as the bits of a float
 	at := 0
 	for i := range dst {
@@ -128,8 +169,11 @@ func deinterleave(dst, pcm []float32, step int) {
 		if math.Float32bits(v)&^(1<<31) >= most {
 			v = clean(v)
 		}
-		dst[i] = v * sampleScale
+		v *= sampleScale
+		dst[i] = v
+		peak = max(peak, math.Float32bits(v)&^(1<<31))
 	}
+	return peak
 }
 
 // clean makes a sample that is out of range harmless.

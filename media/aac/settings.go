@@ -27,6 +27,7 @@ func (e *encoder) reset(k Codec, c Config, o media.EncoderOptions) {
 	for i := range e.channels {
 		e.channels[i].transient = newTransient(c.SampleRate)
 		clear(e.channels[i].history[:])
+		clear(e.channels[i].peaks[:])
 	}
 	bitRate := chooseBitRate(o.BitRate, c)
 	e.rate = newRateControl(k.Rate, bitRate, c.SampleRate, c.Channels)

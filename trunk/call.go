@@ -39,7 +39,8 @@ type Call struct {
 	srv      *Server
 	trunk    *Trunk
 	sock     *socket
-	key      dialogKey
+	id       string    // Call-ID of its first dialog
+	key      dialogKey // mu guards it once there is a dialog
 	incoming bool
 	request  *sip.Request
 	number   string
@@ -80,8 +81,9 @@ type Call struct {
 	release1   sync.Once
 }
 
-// ID is the Call-ID.
-func (c *Call) ID() string { return c.key.callID }
+// ID is the Call-ID; of a call that was transferred (Config.Transfers "follow")
+// the first one.
+func (c *Call) ID() string { return c.id }
 
 // Trunk is the trunk the call came by.
 func (c *Call) Trunk() *Trunk { return c.trunk }
@@ -154,7 +156,7 @@ func (c *Call) Err() error {
 // newCall makes what incoming and outgoing calls have in common.
 func (t *Trunk) newCall(req *sip.Request, key dialogKey, number string) *Call {
 	c := &Call{
-		srv: t.srv, trunk: t, sock: t.sock, key: key, request: req, number: number, started: time.Now(),
+		srv: t.srv, trunk: t, sock: t.sock, id: key.callID, key: key, request: req, number: number, started: time.Now(),
 		done: make(chan struct{}), released: make(chan struct{}), left: make(chan struct{}), changed: make(chan struct{}),
 		log: t.srv.log.With("trunk", t.cfg.Name, "call_id", key.callID),
 	}

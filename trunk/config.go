@@ -46,7 +46,8 @@ type Config struct {
 	Expires         time.Duration     // of a registration; default 1h, at least 1m
 	Transport       string            // "udp" (default), "tcp" or "tls", for our own requests
 	Reliable        string            // reliable provisional responses (RFC 3262): "off"; "supported" (default): where the far side requires them, or has to get a session description; "required": no calls without
-	Transfers       string            // REFER and Replaces: "refuse" (603, default), "accept" (see Call.OnRefer and Call.Replaced)
+	Transfers       string            // REFER and Replaces: "refuse" (603, default), "accept" (see Call.OnRefer and Call.Replaced), "follow" (the call goes on with the new party, its Negotiator and Handler being the same)
+	EarlyMedia      time.Duration     // Answer sends its session description in a 183 first, and the 200 so much later; default 0: none
 	KeepAlive       time.Duration     // an empty datagram to the PBX so often, for a NAT on the way; default 25s if it registers over UDP, else none; negative: none
 	LargeRequests   string            // requests of ours above 1300 bytes: "udp" (default, in fragments) or "tcp", tried before UDP (RFC 3261 section 18.1.1)
 	ListenAddress   string            // local IP address to listen on; default all (0.0.0.0)

@@ -49,6 +49,11 @@ type preview struct {
 // A refusal is a *StatusError, a redirection beyond DialOptions.Redirects too. When ctx ends first the call
 // is cancelled.
 func (t *Trunk) Dial(ctx context.Context, n Negotiator, o DialOptions) (*Call, error) {
+	return t.dial(ctx, n, o, t.srv.reserve)
+}
+
+// dial is Dial. admit may keep the call out.
+func (t *Trunk) dial(ctx context.Context, n Negotiator, o DialOptions, admit func(*Call) *refusal) (*Call, error) {
 	uri, err := t.dialURI(o)
 	if err != nil {
 		return nil, err
@@ -74,7 +79,7 @@ func (t *Trunk) Dial(ctx context.Context, n Negotiator, o DialOptions) (*Call, e
 	defer c.abandon(nil)
 	stop := context.AfterFunc(c.ctx, func() { c.abandon(context.Cause(c.ctx)) })
 	defer stop()
-	if no := t.srv.reserve(c); no != nil {
+	if no := admit(c); no != nil {
 		c.cancel(nil)
 		c.rollback()
 		if t.srv.isDraining() {
@@ -182,7 +187,7 @@ func (t *Trunk) newOutgoing(req *sip.Request, n Negotiator) *Call {
 	key := dialogKey{callID: req.CallID().Value(), local: tagOf(from.Params)}
 	c := t.newCall(req, key, userOf(req.Recipient))
 	c.neg, c.turn = n, ours
-	c.dialog = dialog{local: *from, remote: *req.To(), contact: *req.Contact(), localSeq: req.CSeq().SeqNo - 1}
+	c.dialog = dialog{local: *from, remote: *req.To(), contact: *req.Contact(), localSeq: req.CSeq().SeqNo - 1, owner: true}
 	return c
 }
 
@@ -247,7 +252,7 @@ func (c *Call) nextInvite(uri sip.Uri, auth *credentials) *sip.Request {
 // expect makes the answers of all branches find their INVITE.
 func (k *socket) expect(c *Call, req *sip.Request, life time.Duration) *dialling {
 	d := &dialling{call: c, invite: req, others: map[string]*Call{}, preview: map[string]preview{}, rseq: map[string]uint64{}}
-	id := c.key.callID + "\x00" + c.key.local
+	id := c.id + "\x00" + c.key.local
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if old := k.dials[id]; old != nil {

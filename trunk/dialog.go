@@ -21,6 +21,7 @@ type dialog struct {
 	target    sip.Uri   // of our requests: their Contact
 	routes    []sip.Uri // next hop first
 	flow      *sipnet.Flow
+	owner     bool // the Call-ID is ours
 }
 
 // firstSeq is a CSeq to begin with: any, below 2^31 (RFC 3261 section 8.1.1.5),

@@ -76,7 +76,7 @@ func (t *Trunk) asked(req *sip.Request, tx *sipnet.ServerTx) {
 
 // allowed are the methods that we take.
 func (t *Trunk) allowed() string {
-	if t.cfg.Transfers == "accept" {
+	if t.cfg.Transfers != "refuse" {
 		return allowed + ", REFER"
 	}
 	return allowed
@@ -97,7 +97,7 @@ func (t *Trunk) extensions() []string {
 	if t.cfg.Reliable != "off" {
 		list = append(list, "100rel")
 	}
-	if t.cfg.Transfers == "accept" {
+	if t.cfg.Transfers != "refuse" {
 		list = append(list, "replaces", "norefersub")
 	}
 	return list
@@ -106,6 +106,11 @@ func (t *Trunk) extensions() []string {
 // invited takes a new call, or refuses it and tells why.
 func (t *Trunk) invited(req *sip.Request, tx *sipnet.ServerTx) {
 	c, no := t.newIncoming(req, tx)
+	if no == nil && c.replaces != nil && t.cfg.Transfers == "follow" {
+		t.sock.enter(c.key, c)
+		c.replaces.goOnIn(c)
+		return
+	}
 	if no == nil {
 		if no = t.srv.reserve(c); no != nil {
 			c.cancel(nil)

@@ -160,7 +160,6 @@ func TestCallsPerSecond(t *testing.T) {
 	}
 }
 
-// A server without a Handler, or one that shuts down, takes nothing.
 // The rate of calls that is allowed is not cut by the transactions that their
 // ends leave behind for 32 s.
 func TestTransactionsForRate(t *testing.T) {
@@ -172,6 +171,7 @@ func TestTransactionsForRate(t *testing.T) {
 	}
 }
 
+// A server without a Handler, or one that shuts down, takes nothing.
 func TestNobody(t *testing.T) {
 	s := serve(t, &Server{})
 	p := trunktest.NewPeer(t, "udp")

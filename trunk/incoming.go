@@ -196,6 +196,9 @@ func newAnswer(tx *sipnet.ServerTx, offered bool) *answer {
 // refused and has ended. n is used for every later exchange of the dialog.
 // When ctx ends before the ACK its error is returned, and the call goes on.
 func (c *Call) Answer(ctx context.Context, n Negotiator) error {
+	if err := c.earlyFirst(ctx, n); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	if c.phase != early || !c.incoming || c.answering {
 		defer c.mu.Unlock()

@@ -88,6 +88,8 @@ func TestConfigKeys(t *testing.T) {
     localNets: [192.168.0.0/16, "::1"]
     mediaPorts: 30000-30999
     mediaTimeout: 2m
+    transfers: follow
+    earlyMedia: 2s
     jitterMin: 60ms
     jitterMax: 1s
     damagedVideo: pass
@@ -110,6 +112,7 @@ func TestConfigKeys(t *testing.T) {
 	if a.Login != "001201" || a.Password != "12345" || *a.Register || a.Expires != 10*time.Minute ||
 		a.Allow[0].String() != "10.0.0.0/8" || a.LocalNets[1].String() != "::1/128" ||
 		a.MediaPorts != (PortRange{30000, 30999}) || a.MediaTimeout != 2*time.Minute ||
+		a.Transfers != "follow" || a.EarlyMedia != 2*time.Second ||
 		a.JitterMin != 60*time.Millisecond || a.JitterMax != time.Second || a.DamagedVideo != "pass" ||
 		a.MaxFreeze != 3*time.Second || a.MaxVideoBitRate != 1_500_000 ||
 		a.CallerUsers["alice"] != "secret" || a.Audio != "copy" || trunks[1].Name != "b" {

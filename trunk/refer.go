@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -23,7 +24,7 @@ type Referral struct {
 }
 
 // OnRefer sets what carries transfers out, for a trunk with Config.Transfers
-// "accept". f runs in a goroutine of its own, with a context that ends with the
+// "accept"; with "follow" it is not asked. f runs in a goroutine of its own, with a context that ends with the
 // call, and the far side is told what it returns: nil is 200, a *StatusError
 // its code, another error 503. The call itself goes on; the far side ends it.
 // Without f each REFER is refused 603.
@@ -35,7 +36,7 @@ func (c *Call) OnRefer(f func(ctx context.Context, r *Referral) error) {
 
 // referred answers a REFER.
 func (c *Call) referred(req *sip.Request, tx *sipnet.ServerTx) {
-	r, f, no := c.referral(req)
+	r, no := c.referral(req)
 	if no != nil {
 		c.refuseRequest(tx, no)
 		return
@@ -49,19 +50,40 @@ func (c *Call) referred(req *sip.Request, tx *sipnet.ServerTx) {
 	respond(tx, res)
 	c.log.Info("transfer begun", "to_host", r.To.Host)
 	c.srv.spawn(func() {
+		var begun sync.WaitGroup // of being confirmed: only the end waits for that
 		if !silent {
-			c.notify(req, "active;expires=180", "SIP/2.0 100 Trying")
+			sent := make(chan struct{})
+			begun.Go(func() {
+				c.notify(req, "active;expires=180", "SIP/2.0 100 Trying", sync.OnceFunc(func() { close(sent) }))
+			})
+			<-sent
 		}
-		err := contain(c.log, func() error { return f(c.ctx, r) })
+		from, err := c.transfer(r)
 		c.mu.Lock()
 		c.referring = false
 		c.mu.Unlock()
 		line := fragment(err)
 		c.log.Info("transfer ended", "result", line, "error", err)
+		begun.Wait()
 		if !silent {
-			c.notify(req, "terminated;reason=noresource", line)
+			from.notify(req, "terminated;reason=noresource", line, func() {})
+		}
+		if from != c {
+			from.expectBye()
 		}
 	})
+}
+
+// transfer carries a transfer out. The call returned is in the dialog of the one
+// who has asked for it.
+func (c *Call) transfer(r *Referral) (*Call, error) {
+	if c.trunk.cfg.Transfers == "follow" {
+		return c.follow(r)
+	}
+	c.mu.Lock()
+	f := c.onRefer
+	c.mu.Unlock()
+	return c, contain(c.log, func() error { return f(c.ctx, r) })
 }
 
 func (c *Call) localContact() sip.Header {
@@ -72,22 +94,22 @@ func (c *Call) localContact() sip.Header {
 
 // referral reads a REFER and takes the turn of the one transfer that a call may
 // have under way, or tells why it is refused.
-func (c *Call) referral(req *sip.Request) (*Referral, func(context.Context, *Referral) error, *refusal) {
-	if c.trunk.cfg.Transfers != "accept" {
-		return nil, nil, &refusal{code: 603, rule: "transfers of trunk " + c.trunk.cfg.Name + ": refuse"}
+func (c *Call) referral(req *sip.Request) (*Referral, *refusal) {
+	if c.trunk.cfg.Transfers == "refuse" {
+		return nil, &refusal{code: 603, rule: "transfers of trunk " + c.trunk.cfg.Name + ": refuse"}
 	}
 	list, err := sipnet.RouteURIs(req, "Refer-To")
 	if err != nil || len(list) != 1 {
-		return nil, nil, &refusal{code: 400, rule: "REFER needs one Refer-To with a URI"}
+		return nil, &refusal{code: 400, rule: "REFER needs one Refer-To with a URI"}
 	}
 	r := &Referral{To: list[0], By: headerValue(req, "Referred-By"), Request: req}
 	switch r.To.Scheme {
 	case "sip", "sips", "tel":
 	default:
-		return nil, nil, &refusal{code: 416, rule: "Refer-To of scheme " + r.To.Scheme}
+		return nil, &refusal{code: 416, rule: "Refer-To of scheme " + r.To.Scheme}
 	}
 	if m, _ := r.To.UriParams.Get("method"); m != "" && !strings.EqualFold(m, "INVITE") {
-		return nil, nil, &refusal{code: 603, rule: "Refer-To asks for a " + m}
+		return nil, &refusal{code: 603, rule: "Refer-To asks for a " + m}
 	}
 	r.Replaces, _ = r.To.Headers.Get("Replaces")
 	if plain, err := url.PathUnescape(r.Replaces); err == nil {
@@ -97,15 +119,15 @@ func (c *Call) referral(req *sip.Request) (*Referral, func(context.Context, *Ref
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.onRefer == nil:
-		return nil, nil, &refusal{code: 603, rule: "nobody carries transfers out"}
+	case c.onRefer == nil && c.trunk.cfg.Transfers == "accept":
+		return nil, &refusal{code: 603, rule: "nobody carries transfers out"}
 	case c.phase != answered:
-		return nil, nil, &refusal{code: 603, rule: "transfer of a call that is not answered"}
+		return nil, &refusal{code: 603, rule: "transfer of a call that is not answered"}
 	case c.referring:
-		return nil, nil, &refusal{code: 491, rule: "another transfer is under way"}
+		return nil, &refusal{code: 491, rule: "another transfer is under way"}
 	}
 	c.referring = true
-	return r, c.onRefer, nil
+	return r, nil
 }
 
 // fragment is the status line that tells the result of a transfer.
@@ -120,11 +142,16 @@ func fragment(err error) string {
 	return "SIP/2.0 503 Service Unavailable"
 }
 
-// notify tells how a transfer stands (RFC 3515 section 2.4.4).
-func (c *Call) notify(refer *sip.Request, state, line string) {
+// notify tells how a transfer stands (RFC 3515 section 2.4.4). sent is called, more
+// than once maybe, when dialog and way of the NOTIFY are chosen.
+func (c *Call) notify(refer *sip.Request, state, line string, sent func()) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.clock.noACK)
 	defer cancel()
-	_, err := c.transact(ctx, func() *sip.Request {
+	hop := func(ctx context.Context) (sipnet.Target, error) {
+		defer sent()
+		return c.hop(ctx)
+	}
+	_, err := c.transactBy(ctx, hop, func() *sip.Request {
 		req := c.newRequest(sip.NOTIFY)
 		req.AppendHeader(sip.NewHeader("Event", "refer;id="+strconv.FormatUint(uint64(refer.CSeq().SeqNo), 10)))
 		req.AppendHeader(sip.NewHeader("Subscription-State", state))
@@ -139,7 +166,8 @@ func (c *Call) notify(refer *sip.Request, state, line string) {
 }
 
 // Replaced is the call in whose place an incoming one came (Replaces, RFC
-// 3891), nil for others. It ends when this one is answered.
+// 3891) on a trunk with Config.Transfers "accept", nil for others. It ends when
+// this one is answered.
 func (c *Call) Replaced() *Call { return c.replaces }
 
 // replacedBy finds the call that an INVITE is to replace, or tells why it is
@@ -149,7 +177,7 @@ func (t *Trunk) replacedBy(req *sip.Request) (*Call, *refusal) {
 	if len(list) == 0 {
 		return nil, nil
 	}
-	if t.cfg.Transfers != "accept" {
+	if t.cfg.Transfers == "refuse" {
 		return nil, &refusal{code: 603, rule: "transfers of trunk " + t.cfg.Name + ": refuse"}
 	}
 	key, earlyOnly, ok := parseReplaces(list[0].Value())

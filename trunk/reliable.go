@@ -104,6 +104,25 @@ func (c *Call) EarlyMedia(ctx context.Context, n Negotiator) error {
 	}
 }
 
+// earlyFirst lets media flow for the time that the trunk is configured for,
+// before the call is answered. A call without an offer, from a caller that takes
+// none in a 183, is answered at once.
+func (c *Call) earlyFirst(ctx context.Context, n Negotiator) error {
+	c.mu.Lock()
+	done := c.trunk.cfg.EarlyMedia <= 0 || c.early.body != nil
+	c.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := c.EarlyMedia(ctx, n); err != nil {
+		if errors.Is(err, ErrNoOffer) {
+			return nil
+		}
+		return err
+	}
+	return c.pause(ctx, c.trunk.cfg.EarlyMedia)
+}
+
 // progress sends a provisional response, in its turn: one that is to arrive for
 // sure holds up those behind it. p is nil for one that is not.
 func (c *Call) progress(ctx context.Context, code int, reason string, body []byte) (p *provisional, err error) {
@@ -315,7 +334,7 @@ func (c *Call) prack(branch *dialog, rack string) {
 	res, err := c.transactBy(ctx, hop, func() *sip.Request {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		req := branch.request(c.key.callID, sip.PRACK, c.dialog.next())
+		req := branch.request(c.id, sip.PRACK, c.dialog.next())
 		req.AppendHeader(sip.NewHeader("RAck", rack))
 		return req
 	})

@@ -213,6 +213,70 @@ func TestEarlyMediaUnreliable(t *testing.T) {
 	}
 }
 
+// A trunk may be configured to let media flow before the answer: a 183 with the
+// session description, and the 200 so much later.
+func TestEarlyMediaByConfiguration(t *testing.T) {
+	const early = 100 * time.Millisecond
+	for _, tt := range []struct {
+		name, extra, offer string
+		reliable, early    bool
+	}{
+		{"reliable", "Supported: 100rel\r\n", trunktest.Offer, true, true},
+		{"unreliable", "", trunktest.Offer, false, true},
+		{"offerless", "Supported: 100rel\r\n", "", true, true},
+		{"offerless and unreliable", "", "", false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := &trunktest.Negotiator{}
+			s := serve(t, &Server{Trunks: []Config{{EarlyMedia: early}}, Handler: answering(n, nil)})
+			p := trunktest.NewPeer(t, "udp")
+			leg := p.NewLeg(addrOfServer(s), "1")
+			leg.Request("INVITE", tt.extra, tt.offer)
+			invite, began := leg.InviteSeq, time.Now()
+			if tt.early {
+				res := leg.Expect("INVITE", 183)
+				if res.Body == "" || (res.Header("RSeq") != "") != tt.reliable {
+					t.Errorf("183 with %q, RSeq %q", res.Body, res.Header("RSeq"))
+				}
+				if tt.reliable {
+					body := ""
+					if tt.offer == "" {
+						body = trunktest.Offer
+					}
+					leg.Request("PRACK", fmt.Sprintf("RAck: %s %d INVITE\r\n", res.Header("RSeq"), invite), body)
+					leg.Expect("PRACK", 200)
+				}
+			}
+			leg.Expect("INVITE", 200)
+			if took := time.Since(began); tt.early && took < early {
+				t.Errorf("answered after %v", took)
+			}
+			if tt.offer == "" && !tt.early {
+				leg.ACK(trunktest.Offer)
+			} else {
+				leg.ACK("")
+			}
+			leg.Request("BYE", "", "")
+			leg.Expect("BYE", 200)
+			if n.Fault() != "" || len(n.Log()) > 2 {
+				t.Errorf("%v %s", n.Log(), n.Fault())
+			}
+		})
+	}
+	// One who gives up meanwhile.
+	calls := make(chan *Call, 1)
+	s := serve(t, &Server{Trunks: []Config{{EarlyMedia: time.Minute}}, Handler: answering(&trunktest.Negotiator{}, calls)})
+	p := trunktest.NewPeer(t, "udp")
+	leg := p.Invite(addrOfServer(s), "1", trunktest.Offer)
+	leg.Expect("INVITE", 183)
+	leg.CANCEL("")
+	leg.Expect("CANCEL", 200)
+	leg.Expect("INVITE", 487)
+	if e := endOf(t, get(t, calls, "call")); !e.ByPeer || e.Code != 487 {
+		t.Errorf("end %+v", e)
+	}
+}
+
 // An INVITE without an offer gets ours in the 183, and the PRACK has the answer.
 func TestEarlyMediaOfferless(t *testing.T) {
 	for _, tt := range []struct {

@@ -62,7 +62,10 @@ func (c *Call) bound(ctx context.Context) (context.Context, context.CancelFunc) 
 // of the Call-ID 2.1 to 4 s, the other side 0 to 2 s, in units of 10 ms.
 func (c *Call) glareWait() time.Duration {
 	unit := c.srv.clock.glare
-	if c.incoming {
+	c.mu.Lock()
+	owner := c.dialog.owner
+	c.mu.Unlock()
+	if !owner {
 		return time.Duration(rand.IntN(201)) * unit
 	}
 	return time.Duration(210+rand.IntN(191)) * unit

@@ -58,8 +58,10 @@ func newTrunk(s *Server, cfg Config) (*Trunk, error) {
 		return nil, fmt.Errorf("transport %q is not one of udp, tcp, tls", cfg.Transport)
 	case !slices.Contains([]string{"off", "supported", "required"}, cfg.Reliable):
 		return nil, fmt.Errorf("reliable %q is not one of off, supported, required", cfg.Reliable)
-	case cfg.Transfers != "refuse" && cfg.Transfers != "accept":
-		return nil, fmt.Errorf("transfers %q is not one of refuse, accept", cfg.Transfers)
+	case !slices.Contains([]string{"refuse", "accept", "follow"}, cfg.Transfers):
+		return nil, fmt.Errorf("transfers %q is not one of refuse, accept, follow", cfg.Transfers)
+	case cfg.EarlyMedia < 0:
+		return nil, fmt.Errorf("earlyMedia %v is negative", cfg.EarlyMedia)
 	}
 	t := &Trunk{srv: s, cfg: cfg, listen: netip.AddrPortFrom(addr.Unmap(), uint16(cfg.LocalPort))}
 	if cfg.TLSCA != "" {

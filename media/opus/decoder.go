@@ -25,6 +25,7 @@ type decoder struct {
 	codec    engine // nil once closed
 	channels int
 	last     int // samples of the last packet, for those that do not say
+	still    still
 }
 
 func newDecoder(channels int) (media.AudioDecoder, error) {
@@ -73,13 +74,19 @@ func (d *decoder) Decode(pcm []float32, data []byte) ([]float32, error) {
 		return pcm, fmt.Errorf("%w: %d bytes, more than %d", ErrFrame, len(data), maxPacket)
 	}
 	from, room := len(pcm), samples*d.channels
+	if d.still.again(data) {
+		return silence(pcm, room), nil
+	}
 	pcm = slices.Grow(pcm, room)
 	n, err := d.run(data, pcm[from:from+room], false)
 	if err != nil {
+		d.still.count = 0
 		return pcm, err
 	}
 	d.last = samples
-	return pcm[:from+n], nil
+	pcm = pcm[:from+n]
+	d.still.decoded(data, pcm[from:])
+	return pcm, nil
 }
 
 // run decodes a packet, or the spare copy in it, into pcm, and returns how many
@@ -131,6 +138,7 @@ func (d *decoder) Conceal(pcm []float32, samples int, next []byte) []float32 {
 	if samples <= 0 {
 		return pcm
 	}
+	d.still.count = 0
 	from := len(pcm)
 	pcm = slices.Grow(pcm, samples*d.channels)
 	if d.codec == nil {
@@ -188,7 +196,7 @@ func (d *decoder) Close() {
 	if d.codec != nil {
 		d.codec.Reset()
 		decoders[d.channels-1].Put(d.codec)
-		d.codec = nil
+		d.codec, d.still = nil, still{}
 	}
 }
 

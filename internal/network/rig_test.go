@@ -134,8 +134,8 @@ func dial(t testing.TB, to netip.AddrPort, number string, f *film, prepare func(
 	return c
 }
 
-// connect calls a number at an address.
-func connect(t testing.TB, to netip.AddrPort, number string) *caller {
+// connect calls a number at an address. The caller's media is otherwise by edit.
+func connect(t testing.TB, to netip.AddrPort, number string, edit ...func(*rtpio.Session)) *caller {
 	t.Helper()
 	no := false
 	c := &caller{t: t, camera: &camera{}, ua: &trunk.Server{Trunks: []trunk.Config{{
@@ -144,6 +144,9 @@ func connect(t testing.TB, to netip.AddrPort, number string) *caller {
 	c.media = &rtpio.Session{
 		Ports: &rtpio.Ports{First: 30000, Last: 31999, Addr: loopback}, MediaTimeout: -1,
 		OnKeyFrameRequested: func() { c.camera.asked.Store(true) },
+	}
+	for _, f := range edit {
+		f(c.media)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.ctx, c.stop = ctx, cancel

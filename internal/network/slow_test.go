@@ -86,6 +86,7 @@ type lateness struct {
 
 	mu   sync.Mutex
 	list []time.Duration
+	held []time.Duration
 }
 
 func (l *lateness) WriteFrame(_ context.Context, f *media.Frame) error {
@@ -93,7 +94,7 @@ func (l *lateness) WriteFrame(_ context.Context, f *media.Frame) error {
 	held := l.session.Stats().Quality().Delay
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list = append(l.list, now-f.DTS-held)
+	l.list, l.held = append(l.list, now-f.DTS-held), append(l.held, held)
 	return nil
 }
 
@@ -111,6 +112,13 @@ func (l *lateness) spread() (s spread) {
 		s = append(s, d-slices.Min(l.list))
 	}
 	return s
+}
+
+// longest is the greatest delay of the jitter buffer.
+func (l *lateness) longest() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Max(l.held)
 }
 
 // client is a call that is also published through a door.
@@ -150,8 +158,9 @@ func TestPeerSlowServers(t *testing.T) {
 	time.Sleep(8 * time.Second)
 	spreads, byes := make([]spread, len(kinds)), make([]time.Duration, len(kinds))
 	for k, list := range clients {
-		dropped := uint64(0)
+		dropped, held := uint64(0), time.Duration(0)
 		for _, c := range list {
+			held = max(held, c.longest())
 			spreads[k] = append(spreads[k], c.spread()...)
 			st := c.more.Stats()
 			dropped += st.VideoDropped
@@ -166,8 +175,8 @@ func TestPeerSlowServers(t *testing.T) {
 			}
 			byes[k] = max(byes[k], c.hangup())
 		}
-		t.Logf("measured: %s: %d frames come %v after the earliest; BYE answered in %v at most; %d pictures dropped",
-			kinds[k], len(spreads[k]), spreads[k], byes[k], dropped)
+		t.Logf("measured: %s: %d frames come %v after the earliest; a jitter buffer of %v at most; BYE answered in %v at most; %d pictures dropped",
+			kinds[k], len(spreads[k]), spreads[k], held, byes[k], dropped)
 		if k > 0 && dropped == 0 {
 			t.Errorf("%s: the server took everything", kinds[k])
 		}

@@ -94,9 +94,6 @@ func TestPeerInjectStreams(t *testing.T) {
 		{"RTSP by UDP", rtsptest.Serve(t, openFile(t, filepath.Join(folder, "flash-opus.mp4")), true).URL},
 		{"RTSP by TCP", rtsptest.Serve(t, openFile(t, filepath.Join(folder, "flash-opus.mp4")), false).URL},
 	}
-	other := peertest.StartBaresip(t, peertest.BaresipOptions{User: "202", Video: clip.Video, Audio: clip.Audio})
-	other.Dial(fmt.Sprintf("sip:200@%s", g.addr("pbx")))
-	sources = append(sources, struct{ name, url string }{"second call", "call:" + g.newSession().ID()})
 	for _, codec := range []string{"opus/48000/2", "PCMA/8000"} {
 		phone := peertest.StartBaresip(t, peertest.BaresipOptions{Codecs: []string{codec}, Video: clip.Video})
 		phone.Dial(fmt.Sprintf("sip:100@%s", g.addr("pbx")))
@@ -104,8 +101,15 @@ func TestPeerInjectStreams(t *testing.T) {
 		for _, source := range sources {
 			t.Run(source.name+" to "+codec, func(t *testing.T) { g.as(t).injectByCurl(s, source.url, "") })
 		}
+		t.Run("second call to "+codec, func(t *testing.T) {
+			other := peertest.StartBaresip(t, peertest.BaresipOptions{User: "202", Video: clip.Video, Audio: clip.Audio})
+			other.Dial(fmt.Sprintf("sip:200@%s", g.addr("pbx")))
+			g.as(t).injectByCurl(s, "call:"+g.newSession().ID(), "")
+			other.Hangup()
+			eventually(t, "the other call ended", func() bool { return len(g.Bridge.Sessions()) == 1 })
+		})
 		phone.Hangup()
-		eventually(t, "call ended", func() bool { return len(g.Bridge.Sessions()) == 1 })
+		eventually(t, "call ended", func() bool { return len(g.Bridge.Sessions()) == 0 })
 		heardBeeps(t, baresipHeard(phone))
 	}
 }

@@ -74,7 +74,6 @@ type Mixer struct {
 	end    int64     // of the input that is furthest
 	begun  bool
 	out    soundStream
-	frame  []byte
 }
 
 // MixerInput is one of the writers of a [Mixer]. Its methods may be called from

@@ -1,6 +1,9 @@
 package aac
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // adtsHeader is the size of an ADTS header without CRC (ISO 14496-3, 1.A.3.2).
 const adtsHeader = 7
@@ -8,10 +11,10 @@ const adtsHeader = 7
 // AppendADTS appends a frame with an ADTS header to dst, for files and players
 // that take AAC without a container.
 func (c Config) AppendADTS(dst, frame []byte) ([]byte, error) {
-	index := rateIndex(c.SampleRate)
+	index := slices.Index(samplingRates[:], c.SampleRate)
 	length := adtsHeader + len(frame)
 	switch {
-	case samplingRates[index] != c.SampleRate:
+	case index < 0:
 		return dst, &UnsupportedError{fmt.Sprintf("sampling rate %d in ADTS", c.SampleRate)}
 	case length >= 1<<13:
 		return dst, fmt.Errorf("aac: frame of %d bytes: ADTS holds %d at most", len(frame), 1<<13-1-adtsHeader)

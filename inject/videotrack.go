@@ -2,21 +2,17 @@ package inject
 
 import (
 	"bytes"
-	"encoding/binary"
 	"slices"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 
+	"github.com/trunkcast/trunkcast/internal/codecconfig"
 	"github.com/trunkcast/trunkcast/media"
 )
 
-// Bounds of a video track.
-const (
-	maxNALs = 512   // NAL units of an access unit
-	maxSets = 32    // parameter sets
-	maxSide = 16384 // samples of a picture's side
-)
+// maxSets bounds the parameter sets of a video track.
+const maxSets = 32
 
 // videoTrack turns the access units of a file into the data of frames. It
 // keeps the track as it is now: parameter sets between the pictures change it.
@@ -28,147 +24,23 @@ type videoTrack struct {
 // newVideoTrack reads an AVCDecoderConfigurationRecord or an
 // HEVCDecoderConfigurationRecord (ISO 14496-15, sections 5.3.3.1 and 8.3.3.1).
 func newVideoTrack(codec media.Codec, record []byte) (*videoTrack, error) {
-	var v videoTrack
-	var sets [][]byte
-	var ok bool
-	if codec == media.H264 {
-		sets, v.lengthSize, ok = parseAVCRecord(record)
-	} else {
-		sets, v.lengthSize, ok = parseHEVCRecord(record)
-	}
+	sets, lengthSize, ok := codecconfig.Parse(codec, record)
 	if !ok || len(sets) > maxSets {
 		return nil, boundsError("%s configuration of %d bytes with %d parameter sets", codec, len(record), len(sets))
 	}
+	v := &videoTrack{lengthSize: lengthSize}
 	v.set(codec, sets)
-	return &v, nil
-}
-
-// parseAVCRecord returns the parameter sets, and the size of NAL unit lengths.
-func parseAVCRecord(b []byte) (sets [][]byte, lengthSize int, ok bool) {
-	if len(b) < 7 || b[0] != 1 {
-		return nil, 0, false
-	}
-	lengthSize = int(b[4]&3) + 1
-	sets, rest, ok := cutSets(nil, b[6:], int(b[5]&0x1f))
-	if !ok || len(rest) == 0 {
-		return nil, 0, false
-	}
-	sets, _, ok = cutSets(sets, rest[1:], int(rest[0]))
-	return sets, lengthSize, ok
-}
-
-func parseHEVCRecord(b []byte) (sets [][]byte, lengthSize int, ok bool) {
-	const fixed = 23
-	if len(b) < fixed {
-		return nil, 0, false
-	}
-	lengthSize = int(b[21]&3) + 1
-	arrays := int(b[22])
-	b = b[fixed:]
-	for range arrays {
-		if len(b) < 3 {
-			return nil, 0, false
-		}
-		kind := b[0] & 0x3f
-		var cut [][]byte
-		if cut, b, ok = cutSets(nil, b[3:], int(binary.BigEndian.Uint16(b[1:]))); !ok {
-			return nil, 0, false
-		}
-		if h265.NALUType(kind) >= h265.NALUType_VPS_NUT && h265.NALUType(kind) <= h265.NALUType_PPS_NUT {
-			sets = append(sets, cut...) // not the SEI messages that may be here too
-		}
-	}
-	return sets, lengthSize, true
-}
-
-// cutSets takes count NAL units, each after its length in 16 bits.
-func cutSets(sets [][]byte, b []byte, count int) (_ [][]byte, rest []byte, ok bool) {
-	for range count {
-		if len(b) < 2 {
-			return nil, nil, false
-		}
-		n := int(binary.BigEndian.Uint16(b))
-		if len(b) < 2+n {
-			return nil, nil, false
-		}
-		if n > 0 {
-			sets = append(sets, bytes.Clone(b[2:2+n]))
-		}
-		b = b[2+n:]
-	}
-	return sets, b, true
+	return v, nil
 }
 
 func (v *videoTrack) set(codec media.Codec, sets [][]byte) {
-	t := &media.Track{Codec: codec, ClockRate: media.VideoClockRate, Config: sets}
-	t.Width, t.Height = pictureSize(codec, sets)
-	v.track = t
-}
-
-// pictureSize is what the first SPS says, 0 if that cannot be read.
-func pictureSize(codec media.Codec, sets [][]byte) (width, height int) {
-	for _, n := range sets {
-		if len(n) < 4 || !isSPS(codec, n) {
-			continue
-		}
-		if codec == media.H264 {
-			var s h264.SPS
-			if s.Unmarshal(n) == nil {
-				return side(s.Width()), side(s.Height())
-			}
-		} else {
-			var s h265.SPS
-			if s.Unmarshal(n) == nil {
-				return side(s.Width()), side(s.Height())
-			}
-		}
-	}
-	return 0, 0
-}
-
-func side(n int) int {
-	if n < 0 || n > maxSide {
-		return 0
-	}
-	return n
-}
-
-// nalType is nal_unit_type (ITU-T H.264 section 7.3.1, H.265 section 7.3.1.2).
-func nalType(codec media.Codec, nal []byte) int {
-	if codec == media.H264 {
-		return int(nal[0] & 0x1f)
-	}
-	return int(nal[0] >> 1 & 0x3f)
-}
-
-func isSPS(codec media.Codec, nal []byte) bool {
-	if codec == media.H264 {
-		return nalType(codec, nal) == int(h264.NALUTypeSPS)
-	}
-	return nalType(codec, nal) == int(h265.NALUType_SPS_NUT)
-}
-
-// isSet tells whether a NAL unit is a parameter set.
-func isSet(codec media.Codec, nal []byte) bool {
-	t := nalType(codec, nal)
-	if codec == media.H264 {
-		return t == int(h264.NALUTypeSPS) || t == int(h264.NALUTypePPS)
-	}
-	return t >= int(h265.NALUType_VPS_NUT) && t <= int(h265.NALUType_PPS_NUT)
-}
-
-// isDelimiter tells whether a NAL unit is an access unit delimiter.
-func isDelimiter(codec media.Codec, nal []byte) bool {
-	if codec == media.H264 {
-		return nalType(codec, nal) == int(h264.NALUTypeAccessUnitDelimiter)
-	}
-	return nalType(codec, nal) == int(h265.NALUType_AUD_NUT)
+	v.track = codecconfig.Track(codec, sets)
 }
 
 // isRandomAccess tells whether a NAL unit is of a picture at which decoding
 // can start.
 func isRandomAccess(codec media.Codec, nal []byte) bool {
-	t := nalType(codec, nal)
+	t := codecconfig.NALType(codec, nal)
 	if codec == media.H264 {
 		return t == int(h264.NALUTypeIDR)
 	}
@@ -180,29 +52,12 @@ func isRandomAccess(codec media.Codec, nal []byte) bool {
 // damaged one gives false and leaves v as it is.
 func (v *videoTrack) unit(b []byte) (nals [][]byte, random, ok bool) {
 	codec := v.track.Codec
-	var sets [][]byte
-	for count := 0; len(b) > 0; count++ {
-		if len(b) < v.lengthSize || count == maxNALs {
-			return nil, false, false
-		}
-		n := 0
-		for _, c := range b[:v.lengthSize] {
-			n = n<<8 | int(c)
-		}
-		b = b[v.lengthSize:]
-		if n > len(b) {
-			return nil, false, false
-		}
-		nal := b[:n:n]
-		b = b[n:]
-		switch {
-		case n == 0 || isDelimiter(codec, nal):
-		case isSet(codec, nal):
-			sets = append(sets, nal)
-		default:
-			random = random || isRandomAccess(codec, nal)
-			nals = append(nals, nal)
-		}
+	nals, sets, ok := codecconfig.Split(codec, b, v.lengthSize)
+	if !ok {
+		return nil, false, false
+	}
+	for _, nal := range nals {
+		random = random || isRandomAccess(codec, nal)
 	}
 	v.inBand(codec, sets)
 	return nals, random, true
@@ -217,7 +72,7 @@ func (v *videoTrack) inBand(codec media.Codec, sets [][]byte) {
 		return
 	}
 	var config [][]byte
-	if !slices.ContainsFunc(sets, func(n []byte) bool { return isSPS(codec, n) }) {
+	if !slices.ContainsFunc(sets, func(n []byte) bool { return codecconfig.IsSPS(codec, n) }) {
 		config = slices.Clone(old) // another PPS for the same sequence
 	}
 	for _, n := range sets {
@@ -226,12 +81,12 @@ func (v *videoTrack) inBand(codec media.Codec, sets [][]byte) {
 		}
 	}
 	for _, n := range old {
-		missing := !slices.ContainsFunc(config, func(c []byte) bool { return nalType(codec, c) == nalType(codec, n) })
+		missing := !slices.ContainsFunc(config, func(c []byte) bool { return codecconfig.NALType(codec, c) == codecconfig.NALType(codec, n) })
 		if missing && len(config) < maxSets {
 			config = append(config, n)
 		}
 	}
-	slices.SortStableFunc(config, func(a, b []byte) int { return nalType(codec, a) - nalType(codec, b) })
+	slices.SortStableFunc(config, func(a, b []byte) int { return codecconfig.NALType(codec, a) - codecconfig.NALType(codec, b) })
 	v.set(codec, config)
 }
 

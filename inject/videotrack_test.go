@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/trunkcast/trunkcast/internal/codecconfig"
 	"github.com/trunkcast/trunkcast/media"
 )
 
@@ -56,7 +57,7 @@ func TestUnit(t *testing.T) {
 	before := v.track
 	for name, in := range map[string][]byte{
 		"length past the end": {0, 0, 0, 9, 0x65}, "half a length": {0, 0, 0}, "huge": {0xff, 0xff, 0xff, 0xff, 0x65},
-		"sets, then damage": append(unit(sps2), 0, 0, 0, 9, 0x65), "many": bytes.Repeat([]byte{0, 0, 0, 1, 0x41}, maxNALs+1),
+		"sets, then damage": append(unit(sps2), 0, 0, 0, 9, 0x65), "many": bytes.Repeat([]byte{0, 0, 0, 1, 0x41}, codecconfig.MaxNALs+1),
 	} {
 		if _, _, ok := v.unit(in); ok || v.track != before {
 			t.Errorf("%s: ok %v, track changed %v", name, ok, v.track != before)

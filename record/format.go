@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/trunkcast/trunkcast/internal/codecconfig"
 	"github.com/trunkcast/trunkcast/media"
 )
 
@@ -63,7 +64,7 @@ func (f Format) check(t *media.Track) error {
 	fail := func(reason string) error { return &ErrUnsupportedTrack{t.Codec, f, reason} }
 	switch t.Codec {
 	case media.H264, media.H265:
-		if _, err := configRecord(t); err != nil {
+		if _, err := codecconfig.Record(t.Codec, t.Config, false); err != nil {
 			return fail(err.Error())
 		}
 	case media.AAC:

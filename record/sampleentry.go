@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
-	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 
+	"github.com/trunkcast/trunkcast/internal/codecconfig"
 	"github.com/trunkcast/trunkcast/media"
 )
-
-var errNoParameterSets = errors.New("no usable parameter sets")
 
 // sampleEntry returns the box that describes the frames of a track. Parameter
 // sets stand in the samples too, and may change there. For H.265 the entry
@@ -41,7 +38,8 @@ func sampleEntry(t *media.Track) ([]byte, error) {
 const visualEntryHead = 86
 
 func videoEntry(w *boxes, t *media.Track, kind, recordKind string) error {
-	record, err := configRecord(t)
+	// Parameter sets stand in the samples too: the arrays are not complete.
+	record, err := codecconfig.Record(t.Codec, t.Config, false)
 	if err != nil {
 		return err
 	}
@@ -128,127 +126,12 @@ func audioConfig(t *media.Track) (*mpeg4audio.AudioSpecificConfig, error) {
 	return c, nil
 }
 
-// configRecord returns the configuration record of a video track.
-func configRecord(t *media.Track) ([]byte, error) {
-	for _, n := range t.Config {
-		if len(n) == 0 || len(n) > 0xffff {
-			return nil, errNoParameterSets
-		}
-	}
-	if t.Codec == media.H265 {
-		return hevcRecord(t.Config)
-	}
-	return avcRecord(t.Config)
-}
-
-// avcRecord builds the AVCDecoderConfigurationRecord (ISO 14496-15, section
-// 5.3.3.1).
-func avcRecord(sets [][]byte) ([]byte, error) {
-	var sps, pps [][]byte
-	for _, n := range sets {
-		switch {
-		case len(n) < 2:
-		case n[0]&0x1f == 7 && len(n) >= 4:
-			sps = append(sps, n)
-		case n[0]&0x1f == 8:
-			pps = append(pps, n)
-		}
-	}
-	if len(sps) == 0 || len(pps) == 0 || len(sps) > 31 || len(pps) > 255 {
-		return nil, errNoParameterSets
-	}
-	w := boxes{[]byte{1, sps[0][1], sps[0][2], sps[0][3], 0xff, 0xe0 | byte(len(sps))}}
-	w.sets(sps)
-	w.u8(byte(len(pps)))
-	w.sets(pps)
-	switch sps[0][1] {
-	case 100, 110, 122, 144: // the High profiles have chroma format and bit depths
-		var s h264.SPS
-		if s.Unmarshal(sps[0]) == nil {
-			w.u8(0xfc|byte(s.ChromaFormatIdc), 0xf8|byte(s.BitDepthLumaMinus8), 0xf8|byte(s.BitDepthChromaMinus8), 0)
-		}
-	}
-	return w.b, nil
-}
-
-func (w *boxes) sets(sets [][]byte) {
-	for _, n := range sets {
-		w.u16(uint16(len(n)))
-		w.u8(n...)
-	}
-}
-
-// hevcFixed is the length of a HEVCDecoderConfigurationRecord before its
-// arrays.
-const hevcFixed = 23
-
-// hevcRecord builds the HEVCDecoderConfigurationRecord (ISO 14496-15, section
-// 8.3.3.1) with arrays that are not complete, as "hev1" has them.
-func hevcRecord(sets [][]byte) ([]byte, error) {
-	byType := map[h265.NALUType][][]byte{}
-	for _, n := range sets {
-		if len(n) > 2 {
-			t := h265.NALUType(n[0] >> 1 & 0x3f)
-			byType[t] = append(byType[t], n)
-		}
-	}
-	order := []h265.NALUType{h265.NALUType_VPS_NUT, h265.NALUType_SPS_NUT, h265.NALUType_PPS_NUT}
-	for _, t := range order {
-		if len(byType[t]) == 0 {
-			return nil, errNoParameterSets
-		}
-	}
-	raw := byType[h265.NALUType_SPS_NUT][0]
-	var sps h265.SPS
-	if err := sps.Unmarshal(raw); err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoParameterSets, err)
-	}
-	// The profile, tier and level stand after the two bytes of the NAL unit
-	// header and one byte of the SPS (ITU-T H.265, sections 7.3.2.2 and 7.3.3).
-	level := h264.EmulationPreventionRemove(raw[:min(len(raw), 32)])
-	if len(level) < 15 {
-		return nil, errNoParameterSets
-	}
-	w := boxes{append([]byte{1}, level[3:15]...)}
-	nested := byte(0)
-	if sps.TemporalIDNestingFlag {
-		nested = 4
-	}
-	w.u8(0xf0, 0, // min_spatial_segmentation_idc
-		0xfc, // parallelismType
-		0xfc|byte(sps.ChromaFormatIdc), 0xf8|byte(sps.BitDepthLumaMinus8), 0xf8|byte(sps.BitDepthChromaMinus8),
-		0, 0, // avgFrameRate
-		(sps.MaxSubLayersMinus1+1)&7<<3|nested|3, byte(len(order)))
-	for _, t := range order {
-		w.u8(byte(t))
-		w.u16(uint16(len(byType[t])))
-		w.sets(byType[t])
-	}
-	return w.b, nil
-}
-
 // complete turns an entry with parameter sets in the samples into the one
 // that says there are none. That of H.264 says so already.
 func complete(entry []byte) {
 	if len(entry) >= 8 && string(entry[4:8]) == "hev1" {
 		copy(entry[4:], "hvc1")
-		completeArrays(entry)
-	}
-}
-
-// completeArrays sets array_completeness in the record of an entry.
-func completeArrays(entry []byte) {
-	at := visualEntryHead + 8 + hevcFixed
-	for at+3 <= len(entry) {
-		entry[at] |= 0x80
-		count := int(entry[at+1])<<8 | int(entry[at+2])
-		at += 3
-		for range count {
-			if at+2 > len(entry) {
-				return
-			}
-			at += 2 + int(entry[at])<<8 + int(entry[at+1])
-		}
+		codecconfig.Complete(entry[min(visualEntryHead+8, len(entry)):])
 	}
 }
 
@@ -257,38 +140,14 @@ func pictureSize(t *media.Track) (width, height int) {
 	if t.Width > 0 && t.Height > 0 {
 		return min(t.Width, 0xffff), min(t.Height, 0xffff)
 	}
-	for _, n := range t.Config {
-		switch {
-		case len(n) < 4:
-		case t.Codec == media.H264 && n[0]&0x1f == 7:
-			var s h264.SPS
-			if s.Unmarshal(n) == nil {
-				return sane(s.Width()), sane(s.Height())
-			}
-		case t.Codec == media.H265 && h265.NALUType(n[0]>>1&0x3f) == h265.NALUType_SPS_NUT:
-			var s h265.SPS
-			if s.Unmarshal(n) == nil {
-				return sane(s.Width()), sane(s.Height())
-			}
-		}
-	}
-	return 0, 0
-}
-
-// sane drops sizes that only a broken SPS has.
-func sane(n int) int {
-	if n < 0 || n > 16384 {
-		return 0
-	}
-	return n
+	return codecconfig.PictureSize(t.Codec, t.Config)
 }
 
 // isParameterSet tells whether a NAL unit with that first byte is one.
 func isParameterSet(h265Video bool, header byte) bool {
+	codec := media.H264
 	if h265Video {
-		t := header >> 1 & 0x3f
-		return t >= 32 && t <= 34 // VPS, SPS, PPS
+		codec = media.H265
 	}
-	t := header & 0x1f
-	return t == 7 || t == 8
+	return codecconfig.IsSet(codec, []byte{header})
 }

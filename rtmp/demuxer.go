@@ -6,6 +6,7 @@ import (
 
 	"github.com/notedit/rtmp/format/flv/flvio"
 
+	"github.com/trunkcast/trunkcast/internal/codecconfig"
 	"github.com/trunkcast/trunkcast/media"
 )
 
@@ -131,16 +132,16 @@ func (d *demuxer) videoTag(at uint32, payload []byte) (*media.Frame, error) {
 }
 
 func (d *demuxer) videoConfig(codec media.Codec, b []byte) error {
-	parse := parseAVCRecord
+	sets, size, ok := codecconfig.Parse(codec, b)
+	least := 2 // SPS and PPS
 	if codec == media.H265 {
-		parse = parseHEVCRecord
+		least = 3
 	}
-	sets, size, err := parse(b)
-	if err != nil {
-		return err
+	if !ok || len(sets) < least {
+		return protocolError("bad %s configuration record", codec)
 	}
 	d.lengthSize = size
-	d.setVideo(videoTrack(codec, sets))
+	d.setVideo(codecconfig.Track(codec, sets))
 	return nil
 }
 
@@ -155,9 +156,9 @@ func (d *demuxer) videoFrame(v videoInfo, at uint32, b []byte) (*media.Frame, er
 		d.skipped++ // before its sequence header
 		return nil, nil
 	}
-	nals, sets, err := splitNALs(v.codec, b, d.lengthSize)
-	if err != nil {
-		return nil, err
+	nals, sets, ok := codecconfig.Split(v.codec, b, d.lengthSize)
+	if !ok {
+		return nil, protocolError("bad video frame of %d bytes", len(b))
 	}
 	d.inBand(v.codec, sets)
 	if len(nals) == 0 {
@@ -179,7 +180,7 @@ func (d *demuxer) inBand(codec media.Codec, sets [][]byte) {
 		if containsBytes(d.video.Config, n) {
 			continue
 		}
-		if !changed && slices.ContainsFunc(sets, func(s []byte) bool { return isSPS(codec, s) }) {
+		if !changed && slices.ContainsFunc(sets, func(s []byte) bool { return codecconfig.IsSPS(codec, s) }) {
 			config = nil // a new sequence: nothing of the old one counts
 			for _, s := range sets {
 				if !containsBytes(config, s) && len(config) < most {
@@ -195,15 +196,8 @@ func (d *demuxer) inBand(codec media.Codec, sets [][]byte) {
 		}
 	}
 	if changed {
-		d.setVideo(videoTrack(codec, config))
+		d.setVideo(codecconfig.Track(codec, config))
 	}
-}
-
-func isSPS(codec media.Codec, n []byte) bool {
-	if codec == media.H264 {
-		return n[0]&0x1f == 7
-	}
-	return n[0]>>1&0x3f == 33
 }
 
 func containsBytes(list [][]byte, b []byte) bool {

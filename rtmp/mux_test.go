@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trunkcast/trunkcast/internal/codecconfig"
 	"github.com/trunkcast/trunkcast/media"
 )
 
@@ -205,7 +206,7 @@ func TestMuxRefuses(t *testing.T) {
 	for _, bad := range []*media.Track{
 		{Codec: media.H264}, {Codec: media.H264, Config: [][]byte{spsHD}}, {Codec: media.H265, Config: [][]byte{vpsHEVC, {66, 1, 1}, ppsHEVC}},
 	} {
-		if err := m.frame(&out, &media.Frame{Track: bad, Data: [][]byte{{0x65}}}); !errors.Is(err, errNoParameterSets) {
+		if err := m.frame(&out, &media.Frame{Track: bad, Data: [][]byte{{0x65}}}); !errors.Is(err, codecconfig.ErrNoParameterSets) {
 			t.Errorf("%s without parameter sets: %v", bad.Codec, err)
 		}
 	}

@@ -3,11 +3,13 @@ package rtmp
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/notedit/rtmp/format/flv/flvio"
 
+	"github.com/trunkcast/trunkcast/internal/codecconfig"
 	"github.com/trunkcast/trunkcast/media"
 )
 
@@ -91,7 +93,7 @@ func describe(video, audio *media.Track) flvio.AMFMap {
 	if video != nil {
 		width, height := video.Width, video.Height
 		if width == 0 {
-			width, height = pictureSize(video.Codec, video.Config)
+			width, height = codecconfig.PictureSize(video.Codec, video.Config)
 		}
 		if width > 0 {
 			add("width", width)
@@ -164,19 +166,16 @@ func (m *muxer) videoHeader(w tagWriter, f *media.Frame) error {
 		m.video = f.Track
 		return nil
 	}
-	var record []byte
-	var err error
+	record, err := codecconfig.Record(f.Track.Codec, f.Track.Config, true)
+	if err != nil {
+		return fmt.Errorf("rtmp: %w", err)
+	}
 	head := m.scratch[:5]
 	if f.Track.Codec == media.H265 {
-		record, err = hevcRecord(f.Track.Config)
 		head[0] = exVideo | flvio.FRAME_KEY<<4 | exSequenceStart
 		copy(head[1:], fourCCHEVC)
 	} else {
-		record, err = avcRecord(f.Track.Config)
 		copy(head, []byte{flvio.FRAME_KEY<<4 | flvio.VIDEO_H264, flvio.AVC_SEQHDR, 0, 0, 0})
-	}
-	if err != nil {
-		return err
 	}
 	m.inBand = m.inBand || m.video != nil
 	m.video = f.Track

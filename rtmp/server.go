@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trunkcast/trunkcast/internal/codecconfig"
 	"github.com/trunkcast/trunkcast/media"
 )
 
@@ -339,7 +340,7 @@ func (p *StreamSink) WriteFrame(ctx context.Context, f *media.Frame) error {
 		}
 	}
 	err := p.mux.frame(&p.out, f)
-	if errors.Is(err, errNoParameterSets) || errors.Is(err, errNoAudioConfig) {
+	if errors.Is(err, codecconfig.ErrNoParameterSets) || errors.Is(err, errNoAudioConfig) {
 		return nil // those of the next frame may be there
 	}
 	return err

@@ -295,6 +295,9 @@ func (i *Injection) openDirection(ctx context.Context, source media.Source) erro
 	if len(s.media.SendTracks()) == 0 {
 		return fmt.Errorf("%w: the answer to the re-INVITE does not let us send", ErrNotReceiving)
 	}
+	if i.options.Over != OverNothing && s.sendAudio() == nil {
+		return fmt.Errorf("%w sound: none is agreed", ErrNotReceiving)
+	}
 	if err := i.checkSource(source.Tracks()); err != nil {
 		return err
 	}

@@ -154,6 +154,22 @@ func TestInjectSoundPictures(t *testing.T) {
 	}
 }
 
+// TestInjectSoundNone asks a call without sound to play one.
+func TestInjectSoundNone(t *testing.T) {
+	t.Parallel()
+	g := injecting(t, nil)
+	p := g.dial(&sdp.Capabilities{Audio: sdp.MediaCapabilities{Off: true}})
+	for _, mix := range []bool{false, true} {
+		status, text := g.post("/call/inject_sound", p.body(map[string]any{"fileName": "clip.mp4", "mix": mix}))
+		if status != http.StatusConflict || !strings.Contains(text, "sound") {
+			t.Errorf("mix %v: %d %s", mix, status, text)
+		}
+	}
+	begun := time.Now()
+	g.must("/call/inject_stream/startup", p.body(map[string]any{"streamName": "vod://clip.mp4"}))
+	eventually(t, "pictures", func() bool { return len(p.pictures(begun)) > 10 })
+}
+
 // TestInjectEvents tells the start, the end with its reason, and the failure of
 // injections, as events and in the log.
 func TestInjectEvents(t *testing.T) {

@@ -69,9 +69,10 @@ type Call struct {
 	rel        reliable
 	early      earlyMedia
 	onRefer    func(context.Context, *Referral) error
-	referring  bool         // a transfer is under way
-	ack        *sip.Request // our last ACK to a 2xx
-	answering  bool         // Answer or Reject was called
+	referring  bool          // a transfer is under way
+	ack        *sip.Request  // our last ACK to a 2xx
+	taking     chan struct{} // closed when the answer was taken that we have acknowledged; nil: none is
+	answering  bool          // Answer or Reject was called
 	answeredAt time.Time
 	onInfo     func(*sip.Request)
 	ringing    *time.Timer // repeats a provisional response

@@ -110,15 +110,22 @@ func (c *Call) refuseRequest(tx *sipnet.ServerTx, no *refusal) {
 	c.log.Info("request refused", "method", string(tx.Request().Method), "code", no.code, "rule", no.rule)
 }
 
-// awaitAccept waits until the answer in an ACK that has come was taken: a
-// request close behind it finds the exchange ended, as its sender knows it.
+// awaitAccept waits until the answer in an ACK that has come was taken, or one
+// that we have acknowledged: a request close behind it finds the exchange ended,
+// as its sender knows it.
 func (c *Call) awaitAccept() {
 	c.mu.Lock()
-	a := c.unacked
+	a, taking := c.unacked, c.taking
 	wait := a != nil && a.offered && a.acked
 	c.mu.Unlock()
 	if wait {
 		<-a.settled
+	}
+	if taking != nil {
+		select {
+		case <-taking:
+		case <-c.done:
+		}
 	}
 }
 
@@ -156,6 +163,10 @@ func (c *Call) yield(tx *sipnet.ServerTx) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.turn = nobody
+	if c.taking != nil {
+		close(c.taking)
+		c.taking = nil
+	}
 	if c.invite == tx {
 		c.invite = nil
 	}

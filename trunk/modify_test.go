@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -343,5 +344,40 @@ func TestDo(t *testing.T) {
 	}
 	if _, err := c.Do(context.Background(), sip.NewRequest(sip.BYE, sip.Uri{})); err == nil {
 		t.Error("a BYE was done")
+	}
+}
+
+// One who offers right behind our ACK, while the answer is being taken, waits for
+// that: for it the exchange has ended.
+func TestOfferBehindOurACK(t *testing.T) {
+	for _, method := range []string{"INVITE", "UPDATE"} {
+		calls := make(chan *Call, 1)
+		entered, leave := make(chan bool), make(chan bool)
+		n := &trunktest.Negotiator{OnAccept: func(context.Context, []byte) error {
+			entered <- true
+			<-leave
+			return nil
+		}}
+		s := serve(t, &Server{Handler: answering(n, calls)})
+		p := trunktest.NewPeer(t, "udp")
+		leg := p.Establish(addrOfServer(s), "1")
+		c := get(t, calls, "call")
+		done := make(chan error, 1)
+		eventually(t, "the ACK", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return c.unacked == nil })
+		go func() { done <- c.Renegotiate(context.Background()) }()
+		p.Response(leg.Await("INVITE"), 200, "", "Contact: "+p.Contact()+"\r\n", "v=0\r\n")
+		leg.Await("ACK")
+		get(t, entered, "the answer")
+		leg.Request(method, "", trunktest.Offer)
+		time.AfterFunc(50*time.Millisecond, func() { close(leave) }) // it is here by then, most often
+		if res := leg.Expect(method, 200); res.Body == "" {
+			t.Error("no answer")
+		}
+		if err := get(t, done, "Renegotiate"); err != nil {
+			t.Error(err)
+		}
+		if n.Fault() != "" {
+			t.Error(n.Fault())
+		}
 	}
 }

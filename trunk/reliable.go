@@ -28,7 +28,8 @@ type provisional struct {
 	seq     uint32
 	answer  bool          // it holds our answer
 	offered bool          // it holds our offer: the PRACK brings the answer
-	done    chan struct{} // closed when the PRACK was dealt with
+	heard   bool          // the PRACK came; Call.mu guards it
+	done    chan struct{} // closed when the PRACK was answered
 }
 
 // earlyMedia is what was said of media before the answer. Call.mu guards it.
@@ -209,7 +210,7 @@ func (c *Call) repeatProvisional(tx *sipnet.ServerTx, p *provisional) {
 			return
 		case <-again.C:
 			c.mu.Lock()
-			waits := c.rel.pending == p && c.phase == early
+			waits := !p.heard && c.phase == early
 			c.mu.Unlock()
 			if waits {
 				_ = tx.Resend() // what is lost is sent again
@@ -230,7 +231,7 @@ func (c *Call) pracked(req *sip.Request, tx *sipnet.ServerTx) {
 		c.refuseRequest(tx, &refusal{code: 481, rule: "RAck of no provisional response that waits"})
 		return
 	}
-	defer close(p.done)
+	defer c.settled(p)
 	body, no := offerIn(req)
 	if no == nil && body != nil && !p.offered {
 		no = c.claim(tx, false, true)
@@ -265,15 +266,24 @@ func (c *Call) matchPRACK(req *sip.Request) *provisional {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.rel.pending
-	if p == nil || c.phase != early || len(f) != 3 || f[0] != fmt.Sprint(p.seq) ||
+	if p == nil || p.heard || c.phase != early || len(f) != 3 || f[0] != fmt.Sprint(p.seq) ||
 		f[1] != fmt.Sprint(c.request.CSeq().SeqNo) || !strings.EqualFold(f[2], "INVITE") {
 		return nil
 	}
-	c.rel.pending = nil
+	p.heard = true
 	if p.answer {
 		c.early.settled, c.turn = true, nobody
 	}
 	return p
+}
+
+// settled lets the next provisional response, or the answer, go out: not before
+// the PRACK was answered, for callers that expect one after the other.
+func (c *Call) settled(p *provisional) {
+	c.mu.Lock()
+	c.rel.pending = nil
+	c.mu.Unlock()
+	close(p.done)
 }
 
 // prackAnswered takes the answer to our offer in a reliable provisional

@@ -207,6 +207,9 @@ func (c *Call) confirmAnswer(invite *sip.Request) {
 		}
 	}
 	c.ack = ack
+	if c.turn == ours && c.taking == nil {
+		c.taking = make(chan struct{})
+	}
 	c.mu.Unlock()
 	c.sendACK(ack)
 }

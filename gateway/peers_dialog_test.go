@@ -13,6 +13,7 @@ import (
 	"github.com/trunkcast/trunkcast"
 	"github.com/trunkcast/trunkcast/gateway"
 	"github.com/trunkcast/trunkcast/internal/peertest"
+	"github.com/trunkcast/trunkcast/media/sdp"
 	"github.com/trunkcast/trunkcast/trunk"
 )
 
@@ -57,6 +58,11 @@ var dialogs = []struct {
 	{"PRACK because the trunk requires it", "required", prackByTrunk},
 	{"REFER and Replaces refused", "pbx", transfersRefused},
 	{"Replaces accepted", "accept", replaces},
+	{"Replaces followed", "follow", replacesFollowed},
+	{"media before the answer", "early", earlyMedia},
+	{"media before the answer, by PRACK", "early", earlyMediaReliable},
+	{"UPDATE before the answer", "early", earlyUpdate},
+	{"an offer that comes late, before the answer", "early", earlyOffer},
 }
 
 // TestPeerDialogs speaks to the gateway as PBXs do, over UDP and TCP.
@@ -87,6 +93,8 @@ func dialogGateway(t *testing.T) *running {
 		"off":      func(c *trunk.Config) { c.Reliable = "off" },
 		"required": func(c *trunk.Config) { c.Reliable = "required" },
 		"accept":   func(c *trunk.Config) { c.Transfers = "accept" },
+		"follow":   func(c *trunk.Config) { c.Transfers = "follow" },
+		"early":    func(c *trunk.Config) { c.EarlyMedia = 300 * time.Millisecond },
 	} {
 		c := pbx("")
 		c.Name = name
@@ -289,6 +297,95 @@ func replaces(s *peertest.SIPpScript) {
 	s.Reply(200, "")
 	s.Request("ACK", "")
 	s.Bye()
+}
+
+func earlyMedia(s *peertest.SIPpScript) {
+	s.Invite(offered(1, pcma))
+	s.Response(180)
+	s.Response(183, takesSound, "!RSeq:")
+	s.Final(200, takesSound)
+	s.Request("ACK", "")
+	s.Bye()
+}
+
+func earlyMediaReliable(s *peertest.SIPpScript) {
+	s.Invite(offered(1, pcma), "Supported: 100rel")
+	s.Response(180)
+	s.PRACK(183, "", takesSound)
+	s.FinalTo("INVITE", 200, "!m=audio") // it was said
+	s.Request("ACK", "")
+	modify(s, "INVITE", offered(2, pcma), takesSound)
+	s.Bye()
+}
+
+func earlyUpdate(s *peertest.SIPpScript) {
+	s.Invite(offered(1, pcma), "Supported: 100rel")
+	s.Response(180)
+	s.PRACK(183, "", takesSound)
+	s.Request("UPDATE", offered(2, pcma, h264))
+	s.Response(200, takesPictures)
+	s.FinalTo("INVITE", 200, "!m=audio")
+	s.Request("ACK", "")
+	s.Bye()
+}
+
+func earlyOffer(s *peertest.SIPpScript) {
+	s.Invite("", "Require: 100rel")
+	s.PRACK(180, "", "!m=audio")
+	s.PRACK(183, offered(1, pcma, noPic), takesSound, "m=video [1-9]")
+	s.FinalTo("INVITE", 200, "!m=audio")
+	s.Request("ACK", "")
+	s.Bye()
+}
+
+func replacesFollowed(s *peertest.SIPpScript) {
+	s.Establish(offered(1, pcma))
+	s.Dialog("b")
+	s.Invite(offered(1, pcmu), "Replaces: [call_id];to-tag=[$tag];from-tag=[pid]t[call_number]")
+	s.Final(200, "PCMU/8000")
+	s.Request("ACK", "")
+	s.Await("BYE", "Call-ID: 1-", "Reason: SIP;cause=200;text=.replaced")
+	s.Reply(200, "")
+	modify(s, "INVITE", offered(2, pcma), "PCMA/8000")
+	s.Bye()
+}
+
+// TestPeerTransfer: SIPp transfers its call to another SIPp, with which the
+// session goes on.
+func TestPeerTransfer(t *testing.T) {
+	for flag, transport := range map[string]string{"u1": "udp", "t1": "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			port, media := peertest.Port(t), peertest.Ports(t, 4)
+			party := peertest.Start(t, "sipp", "-sn", "uas", "-t", flag, "-i", "127.0.0.1", "-p", fmt.Sprint(port),
+				"-mp", fmt.Sprint(media), "-m", "1", "-timeout", "60s", "-nostdin")
+			cfg := pbx("")
+			cfg.Transfers, cfg.Transport, cfg.RemotePort = "follow", transport, port
+			g := startGateway(t, gateway.Config{Trunks: []trunk.Config{cfg}, RTMPListen: "off"}, gateway.Options{})
+			at := g.addr("pbx").String()
+			s := peertest.NewSIPpScript(peertest.SIPpOptions{Target: at, Transport: transport, URI: "sip:1@" + at})
+			s.Establish(offered(1, pcma))
+			s.Request("REFER", "", fmt.Sprintf("Refer-To: <sip:b@127.0.0.1:%d>", port))
+			s.Response(202)
+			s.Await("NOTIFY", "Event: refer", "SIP/2.0 100")
+			s.Reply(200, "")
+			s.Await("NOTIFY", "Subscription-State: terminated", "SIP/2.0 200")
+			s.Reply(200, "")
+			s.Bye()
+			s.Start(t).MustPass(60 * time.Second)
+			sessions := g.Bridge.Sessions()
+			if len(sessions) != 1 || g.has(trunkcast.CallEnded) || g.count(trunkcast.CallStarted) != 1 {
+				t.Fatalf("%d sessions after the transfer", len(sessions))
+			}
+			if got := sessions[0].Agreed().Line(sdp.Audio).RTPPort; got != media {
+				t.Errorf("media goes to port %d, not to %d of the new party", got, media)
+			}
+			g.hangUp()
+			if err := party.Wait(30 * time.Second); err != nil {
+				t.Errorf("the new party: %v", err)
+			}
+		})
+	}
 }
 
 // TestPeerGlare: a re-INVITE of ours is refused 491 and comes again after the

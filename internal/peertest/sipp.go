@@ -97,6 +97,28 @@ func StartSIPp(t testing.TB, o SIPpOptions) *SIPp {
 // startSIPp runs a scenario with the options that do not shape it.
 func startSIPp(t testing.TB, scenario string, o SIPpOptions) *SIPp {
 	t.Helper()
+	for range 3 {
+		s := startSIPpOnce(t, scenario, o)
+		if !s.portTaken() {
+			return s
+		}
+	}
+	t.Fatal("SIPp finds its port taken again and again")
+	return nil
+}
+
+// portTaken waits until SIPp has had the time to open its port, and tells
+// whether somebody else was faster.
+func (s *SIPp) portTaken() bool {
+	select {
+	case <-s.Process.Done():
+	case <-time.After(100 * time.Millisecond):
+	}
+	return strings.Contains(s.Process.Output(), "Unable to bind main socket")
+}
+
+func startSIPpOnce(t testing.TB, scenario string, o SIPpOptions) *SIPp {
+	t.Helper()
 	s := &SIPp{t: t, folder: t.TempDir()}
 	port, media := Port(t), Ports(t, 4)
 	s.Addr = Loopback(port)

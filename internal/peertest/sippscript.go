@@ -19,11 +19,12 @@ import (
 // that are looked for in all of it; one behind "!" must not be found.
 type SIPpScript struct {
 	sippScenario
-	vars   int             // checks, which need a variable each
-	kept   map[string]bool // variables that are set
-	callID string          // header value of the dialog
-	tag    string          // in To of requests: of the dialog
-	seqs   map[string]int
+	vars    int             // checks, which need a variable each
+	kept    map[string]bool // variables that are set
+	callID  string          // header value of the dialog
+	tag     string          // in To of requests: of the dialog
+	seqs    map[string]int
+	invited int // CSeq of the last INVITE
 }
 
 // NewSIPpScript begins a scenario with some of the options: Target, Transport,
@@ -49,6 +50,7 @@ func (s *SIPpScript) Dialog(name string) {
 // Invite sends the INVITE that begins a dialog. headers are lines.
 func (s *SIPpScript) Invite(body string, headers ...string) {
 	s.cseq++
+	s.invited = s.cseq
 	s.request("INVITE", s.o.URI, viaNew, "To: <"+s.o.URI+">", body, append(headers, strings.TrimSpace(contactLine)))
 }
 
@@ -114,6 +116,11 @@ func (s *SIPpScript) Response(code int, has ...string) {
 	s.line(fmt.Sprintf(`<recv response="%d"%s>%s</recv>`, code, set, s.actions(has)))
 }
 
+// FinalTo is Final for a request before the last one.
+func (s *SIPpScript) FinalTo(method string, code int, has ...string) {
+	s.Response(code, append(has, "CSeq: [0-9]+ "+method)...)
+}
+
 // Await waits for a request.
 func (s *SIPpScript) Await(method string, has ...string) {
 	s.line(fmt.Sprintf(`<recv request="%s">%s</recv>`, method, s.actions(has)))
@@ -160,8 +167,7 @@ func (s *SIPpScript) PRACK(code int, body string, has ...string) {
 	check := s.actions(append(has, ""))
 	check = strings.TrimSuffix(check, "</action>") + s.noted("rseq", "RSeq", "[0-9]+") + "</action>"
 	s.line(fmt.Sprintf(`<recv response="%d" rrs="true">%s</recv>`, code, check))
-	invite := s.cseq
-	s.Request("PRACK", body, fmt.Sprintf("RAck: [$rseq] %d INVITE", invite))
+	s.Request("PRACK", body, fmt.Sprintf("RAck: [$rseq] %d INVITE", s.invited))
 	s.Response(200)
 }
 

@@ -141,7 +141,7 @@ func FuzzParse(f *testing.F) {
 		}
 		Complete(bytes.Clone(b))
 		runtime.ReadMemStats(&after)
-		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20+100*uint64(len(b)) {
+		if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20+100*uint64(len(b)) {
 			t.Errorf("%d bytes allocated for %d", used, len(b))
 		}
 	})

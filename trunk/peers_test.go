@@ -4,6 +4,7 @@ package trunk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"runtime"
@@ -12,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
+
 	"github.com/trunkcast/trunkcast/internal/peertest"
+	"github.com/trunkcast/trunkcast/internal/sipnet"
 )
 
 // realNegotiator offers and answers what a softphone understands.
@@ -119,6 +123,57 @@ func TestPeerSIPpAnswers(t *testing.T) {
 				t.Errorf("%d answers", accepted.Load())
 			}
 			peertest.Eventually(t, 10*time.Second, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
+		})
+	}
+}
+
+// SIPp answers as some PBXs do: elsewhere, and in a reliable provisional
+// response.
+func TestPeerSIPpPlaces(t *testing.T) {
+	for flag, transport := range map[string]string{"u1": "udp", "t1": "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			there, moved, prack := peertest.Port(t), peertest.Port(t), peertest.Port(t)
+			uas := func(port int, args ...string) *peertest.Process {
+				return peertest.Start(t, "sipp", append(args, "-t", flag, "-i", "127.0.0.1", "-p", fmt.Sprint(port),
+					"-mp", fmt.Sprint(peertest.Ports(t, 4)), "-m", "1", "-timeout", "60s", "-nostdin")...)
+			}
+			peers := []*peertest.Process{
+				uas(there, "-sn", "uas"),
+				uas(moved, "-sf", "testdata/uas_moved.xml", "-key", "elsewhere", fmt.Sprint(there)),
+				uas(prack, "-sf", "testdata/uas_prack.xml"),
+			}
+			s := serve(t, &Server{Trunks: []Config{
+				{Name: "moved", RemotePort: moved, Transport: transport}, {Name: "prack", RemotePort: prack, Transport: transport},
+			}})
+			for _, name := range []string{"moved", "prack"} {
+				var accepted atomic.Int32
+				var progress atomic.Int32
+				o := DialOptions{Number: "1", Redirects: 3, OnProgress: func(res *sip.Response) { progress.Store(int32(res.StatusCode)) }}
+				var c *Call
+				peertest.Eventually(t, 20*time.Second, "SIPp answers", func() bool {
+					ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+					defer cancel()
+					var err error
+					c, err = s.Trunk(name).Dial(ctx, realNegotiator{&accepted}, o)
+					if err != nil && !errors.Is(err, sipnet.ErrTransport) { // it does not listen yet
+						t.Fatalf("%s: %v", name, err)
+					}
+					return err == nil
+				})
+				want := map[string]int32{"moved": 180, "prack": 183}[name]
+				if accepted.Load() != 1 || progress.Load() != want {
+					t.Errorf("%s: %d answers, progress %d", name, accepted.Load(), progress.Load())
+				}
+				if err := c.Hangup(context.Background(), "done"); err != nil {
+					t.Error(err)
+				}
+			}
+			for i, p := range peers {
+				if err := p.Wait(30 * time.Second); err != nil {
+					t.Errorf("SIPp %d: %v\n%s", i, err, p.Output())
+				}
+			}
 		})
 	}
 }

@@ -3,6 +3,7 @@ package aac
 import (
 	"fmt"
 	"math"
+	"sync"
 )
 
 // An encoder makes AAC-LC frames:
@@ -23,19 +24,14 @@ type encoder struct {
 	// for short windows.
 	longLines, shortLines, longBands, shortBands int
 	// noise allows noise substitution.
-	noise bool
-
-	slopes      *slopes
-	long, short *mdct
-	windows     [frameSize]float32 // lines of short windows, not yet in groups
+	noise  bool
+	slopes *slopes
 
 	layout   layout
 	attack   int // window with an attack in the current frame, or -1
-	shaper   noiseShaper
-	stereo   stereoMask
 	channels []encoderChannel
 	rate     rateControl
-	writer   bitWriter
+	*workspace
 }
 
 // An encoderChannel is what an encoder holds of each channel.
@@ -43,13 +39,50 @@ type encoderChannel struct {
 	transient transient
 	// history ends with the newest samples; the current block begins with it.
 	history [2*frameSize + lookAhead]float32
-	peaks   [3]uint32          // bits of the largest sample of what came into it
+	peaks   [3]uint32 // bits of the largest sample of what came into it
+	*workChannel
+}
+
+// A workspace is what an encoder needs while it encodes a frame. The encoders of
+// a program share some, so that what they write lies in the processor's caches
+// whichever call's turn it is.
+type workspace struct {
+	long, short *mdct
+	windows     [frameSize]float32 // lines of short windows, not yet in groups
+	shaper      noiseShaper
+	stereo      stereoMask
+	writer      bitWriter
+	work        [2]workChannel
+}
+
+// A workChannel is the part of a workspace for one channel.
+type workChannel struct {
 	lines   [frameSize]float32 // in coding order
 	power34 [frameSize]float32 // |lines|^(3/4)
 	quant   [frameSize]int16
 	bands   [maxBands]encoderBand
 	from    [maxBands][books]uint8 // book of the band before, for each book
 	path    scalePath
+}
+
+var workspaces = sync.Pool{New: func() any {
+	return &workspace{long: newMDCT(frameSize), short: newMDCT(shortSize)}
+}}
+
+// borrow gives the encoder a workspace; handBack takes it away.
+func (e *encoder) borrow() {
+	e.workspace = workspaces.Get().(*workspace)
+	for i := range e.channels {
+		e.channels[i].workChannel = &e.work[i]
+	}
+}
+
+func (e *encoder) handBack() {
+	workspaces.Put(e.workspace)
+	e.workspace = nil
+	for i := range e.channels {
+		e.channels[i].workChannel = nil
+	}
 }
 
 // An encoderBand is one scalefactor band of one group of windows.
@@ -76,6 +109,14 @@ func (e *encoder) encode(dst []byte, pcm []float32) ([]byte, error) {
 		return dst, fmt.Errorf("aac: encode: %d samples: want %d for %d channel(s)",
 			len(pcm), frameSize*len(e.channels), len(e.channels))
 	}
+	e.borrow()
+	dst = e.encodeFrame(dst, pcm)
+	e.handBack()
+	return dst, nil
+}
+
+// encodeFrame does the work of encode.
+func (e *encoder) encodeFrame(dst []byte, pcm []float32) []byte {
 	next := e.load(pcm)
 	sequence, attack := nextSequence(e.layout.sequence, e.attack, next)
 	e.attack = next
@@ -93,7 +134,7 @@ func (e *encoder) encode(dst []byte, pcm []float32) ([]byte, error) {
 		e.channels[i].prepare(&e.layout)
 	}
 	e.spend()
-	return e.write(dst), nil
+	return e.write(dst)
 }
 
 // analyse computes the lines as they are coded and what the ear allows in them.

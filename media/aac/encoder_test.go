@@ -94,13 +94,12 @@ func TestBitsCounted(t *testing.T) {
 			for name := range signals {
 				pcm := render(name, rate, channels, 5)
 				for ; len(pcm) > 0; pcm = pcm[frameSize*channels:] {
-					frame, err := e.encode(nil, pcm[:frameSize*channels])
-					if err != nil {
-						t.Fatal(err)
-					}
+					e.borrow()
+					frame := e.encodeFrame(nil, pcm[:frameSize*channels])
 					if counted := int(e.quantize()); (counted+7)/8 != len(frame) {
 						t.Fatalf("%s, %d Hz, %d channel(s): %d bits counted, %d bytes written", name, rate, channels, counted, len(frame))
 					}
+					e.handBack()
 				}
 			}
 		}
@@ -237,6 +236,28 @@ func TestPooled(t *testing.T) {
 	}
 }
 
+// TestSharedWorkspace sees that frames do not depend on what other encoders did
+// in between.
+func TestSharedWorkspace(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	for channels := 1; channels <= 2; channels++ {
+		pcm := allSignals(48000, channels, 5)
+		alone := mustEncoder(t, Codec{}, 48000, channels, media.EncoderOptions{})
+		want := encodeAll(t, alone, pcm)
+		e := mustEncoder(t, Codec{}, 48000, channels, media.EncoderOptions{})
+		other := mustEncoder(t, Codec{Rate: AverageRate}, 16000, 2, media.EncoderOptions{})
+		noise := make([]float32, 2*frameSize)
+		for i, frame := range want {
+			hostile(r, noise)
+			encodeAll(t, other, noise)
+			n := frameSize * channels
+			if got := encodeAll(t, e, pcm[i*n:(i+1)*n])[0]; !bytes.Equal(got, frame) {
+				t.Fatalf("%d channel(s): frame %d is %x, alone %x", channels, i, got, frame)
+			}
+		}
+	}
+}
+
 func encodeRaw(t *testing.T, e *encoder, pcm []float32) (frames [][]byte) {
 	t.Helper()
 	for n := frameSize * len(e.channels); len(pcm) >= n; pcm = pcm[n:] {
@@ -279,16 +300,20 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// TestNoAllocations leaves out the pool of workspaces, which the race detector
+// makes lose some.
 func TestNoAllocations(t *testing.T) {
 	for channels := 1; channels <= 2; channels++ {
 		e := mustEncoder(t, Codec{}, 48000, channels, media.EncoderOptions{})
+		encoder := e.(*pooledEncoder).encoder
+		encoder.borrow()
 		d := mustDecoder(t, e.Track())
 		r := rand.New(rand.NewPCG(5, 6))
 		pcm := make([]float32, frameSize*channels)
 		frame, out := make([]byte, 0, 4096), make([]float32, 0, 4*frameSize)
 		if n := testing.AllocsPerRun(50, func() {
 			hostile(r, pcm)
-			frame, _ = e.Encode(frame[:0], pcm)
+			frame = encoder.encodeFrame(frame[:0], pcm)
 			out, _ = d.Decode(out[:0], frame)
 			out = d.Conceal(out[:0], frameSize, nil)
 		}); n > 0 {

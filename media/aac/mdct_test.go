@@ -42,6 +42,8 @@ func TestWindowsReconstruct(t *testing.T) {
 	k := Codec{LowDelay: true}
 	e.reset(k, Config{SampleRate: 48000, Channels: 1}, encoderOptions(256000, 0))
 	e.cutOff(24000)
+	e.borrow()
+	defer e.handBack()
 	d := newDecoder(1)
 	d.reset(Config{SampleRate: 48000, Channels: 1})
 	pcm := render("noise", 48000, 1, len(sequences))

@@ -7,11 +7,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"os/exec"
-	"slices"
 	"testing"
 	"time"
 
@@ -74,14 +72,6 @@ func TestPeerDecodesEncoder(t *testing.T) {
 			})
 		}
 	}
-}
-
-// allSignals makes some frames of each signal, one after the other.
-func allSignals(rate, channels, frames int) (pcm []float32) {
-	for _, name := range slices.Sorted(maps.Keys(signals)) {
-		pcm = append(pcm, render(name, rate, channels, frames)...)
-	}
-	return pcm
 }
 
 func checkByFFmpeg(t *testing.T, rate, channels int) {

@@ -7,10 +7,7 @@ import (
 )
 
 func newEncoder(channels int) *encoder {
-	return &encoder{
-		slopes: windowSlopes(), long: newMDCT(frameSize), short: newMDCT(shortSize),
-		channels: make([]encoderChannel, channels),
-	}
+	return &encoder{slopes: windowSlopes(), channels: make([]encoderChannel, channels)}
 }
 
 // reset makes an encoder, new or used, ready for a stream.

@@ -1,6 +1,7 @@
 package aac
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -124,6 +125,14 @@ func render(name string, rate, channels, frames int) []float32 {
 	}
 	rendered.Store(k, pcm)
 	return slices.Clone(pcm)
+}
+
+// allSignals makes some frames of each signal, one after the other.
+func allSignals(rate, channels, frames int) (pcm []float32) {
+	for _, name := range slices.Sorted(maps.Keys(signals)) {
+		pcm = append(pcm, render(name, rate, channels, frames)...)
+	}
+	return pcm
 }
 
 // hostile makes frames at random of what codecs do not like.

@@ -56,10 +56,10 @@ func (c *conn) writeDirect(spacing time.Duration) (left bool) {
 		return false // the writeLoop looks again by itself
 	}
 	now := time.Now()
-	if now.Sub(c.written) < spacing {
+	if since := now.Sub(c.written); since < spacing && since >= sameMoment {
 		if !d.waits {
 			d.waits = true
-			d.late.Reset(2*c.spacing - now.Sub(c.written))
+			d.late.Reset(2*c.spacing - since)
 		}
 		return false
 	}

@@ -66,6 +66,7 @@ func TestDirectWrite(t *testing.T) {
 		if b := receive(t, far, message); !bytes.HasSuffix(b, first) {
 			t.Errorf("got %x", b)
 		}
+		c.wroteBefore(2 * sameMoment)
 		_ = c.send(4, 9, 1, 0, second)
 		if n, _ := c.waits(); n != message && time.Since(sent) < spacing {
 			t.Errorf("%d bytes wait for more, want %d", n, message)
@@ -185,9 +186,7 @@ func TestSoundWaitsForPicture(t *testing.T) {
 		return left
 	}
 	const message = 100 + 12
-	c.mu.Lock()
-	c.written = time.Now().Add(-time.Minute)
-	c.mu.Unlock()
+	c.wroteBefore(time.Minute)
 	if left := write(10 * time.Minute); left != message {
 		t.Errorf("%d bytes wait behind the sound", left)
 	}
@@ -195,4 +194,18 @@ func TestSoundWaitsForPicture(t *testing.T) {
 		t.Errorf("%d bytes wait behind the picture", left)
 	}
 	receive(t, far, 2*message)
+	c.mu.Lock()
+	c.written = time.Now().Add(time.Second) // the moment is not over, however busy the machine
+	c.mu.Unlock()
+	if left := write(time.Minute); left != 0 {
+		t.Errorf("%d bytes wait that came with those before", left)
+	}
+	receive(t, far, message)
+}
+
+// wroteBefore makes the last write one of so long ago.
+func (c *conn) wroteBefore(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.written = time.Now().Add(-d)
 }

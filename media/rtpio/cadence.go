@@ -7,7 +7,8 @@ import (
 
 const (
 	// calmInterval is how often a session that polls its sockets wakes. What
-	// it adds to the delay is half of it in the mean.
+	// it adds to the delay is half of it in the mean, less where the aligner can
+	// do something about it.
 	calmInterval = 40 * time.Millisecond
 	// busyInterval is how often while lost packets are asked for again, by us
 	// or by a caller who is sent pictures: the sooner they come the better.

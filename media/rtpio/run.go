@@ -105,6 +105,7 @@ func (s *Session) playOut(now time.Time) (next time.Time) {
 	if at := s.receiver.Pop(now, s.collect); !at.IsZero() && at.Before(next) {
 		next = at
 	}
+	s.align(now)
 	s.mu.Unlock()
 	s.deliver(s.ctx)
 	return next

@@ -144,6 +144,7 @@ type state struct {
 
 	// Of the play-out goroutine.
 	ticks        int
+	aligner      aligner
 	frames       []*media.Frame
 	outputFailed bool
 	silenceOut   [maxDatagram]byte

@@ -2,11 +2,11 @@ package trunkcast
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/trunkcast/trunkcast/internal/nametemplate"
 	"github.com/trunkcast/trunkcast/trunk"
 )
 
@@ -16,15 +16,17 @@ const DefaultStreamName = "rtmp_{number}"
 // maxName bounds a stream name in bytes.
 const maxName = 200
 
+// nameMarks are what a stream name may have beside letters and digits: the
+// marks that numbers are dialled with, and others without a meaning in a URL,
+// in RTMP or in a file system.
+const nameMarks = "+-_.*#@=,~!"
+
+var nameFields = []string{"number", "caller", "trunk", "call_id", "time"}
+
 // NameTemplate makes stream names out of a text with {number}, {caller},
 // {trunk}, {call_id} and {time}.
 type NameTemplate struct {
-	parts []namePart
-}
-
-type namePart struct {
-	literal string
-	field   string // empty: literal
+	template *nametemplate.Template
 }
 
 // NameValues are what the fields of a [NameTemplate] stand for.
@@ -41,66 +43,21 @@ func ParseNameTemplate(text string) (*NameTemplate, error) {
 	if text == "" {
 		text = DefaultStreamName
 	}
-	t := &NameTemplate{}
-	for rest := text; rest != ""; {
-		before, after, found := strings.Cut(rest, "{")
-		if before != "" {
-			t.parts = append(t.parts, namePart{literal: before})
-		}
-		if !found {
-			break
-		}
-		field, tail, closed := strings.Cut(after, "}")
-		switch field {
-		case "number", "caller", "trunk", "call_id", "time":
-		default:
-			return nil, fmt.Errorf("stream name %q: unknown field {%s} (known: number, caller, trunk, call_id, time)", text, field)
-		}
-		if !closed {
-			return nil, fmt.Errorf("stream name %q: { without }", text)
-		}
-		t.parts = append(t.parts, namePart{field: field})
-		rest = tail
+	t, err := nametemplate.Parse(text, nameMarks+"/", func(f string) bool { return slices.Contains(nameFields, f) })
+	if err != nil {
+		return nil, fmt.Errorf("stream name %q: %w (fields: %s)", text, err, strings.Join(nameFields, ", "))
 	}
-	return t, t.check(text)
-}
-
-// check refuses literal text that would lead out of the application or end the
-// name.
-func (t *NameTemplate) check(text string) error {
-	for _, p := range t.parts {
-		for _, r := range p.literal {
-			if r != '/' && safeRune(r) != r {
-				return fmt.Errorf("stream name %q: the character %q is not possible in a stream name", text, r)
-			}
-		}
-	}
-	// An x in the place of each field: what is empty, "." or ".." is so
-	// whatever the fields hold, or is kept harmless by Name.
-	name := t.expand(func(string) string { return "x" })
-	for _, element := range strings.Split(name, "/") {
+	for _, element := range t.Elements() {
 		if element == "" || element == "." || element == ".." {
-			return fmt.Errorf("stream name %q: the path element %q is not possible", text, element)
+			return nil, fmt.Errorf("stream name %q: the path element %q is not possible", text, element)
 		}
 	}
-	return nil
-}
-
-func (t *NameTemplate) expand(value func(field string) string) string {
-	var b strings.Builder
-	for _, p := range t.parts {
-		if p.field == "" {
-			b.WriteString(p.literal)
-		} else {
-			b.WriteString(value(p.field))
-		}
-	}
-	return b.String()
+	return &NameTemplate{t}, nil
 }
 
 // Name makes a stream name of at most 200 bytes.
 func (t *NameTemplate) Name(v NameValues) string {
-	name := t.expand(func(field string) string {
+	name := t.template.Expand(func(field string) string {
 		switch field {
 		case "number":
 			return safe(v.Number)
@@ -129,21 +86,7 @@ func (t *NameTemplate) Name(v NameValues) string {
 }
 
 // safe makes a value of the caller's fit for a name.
-func safe(s string) string { return strings.Map(safeRune, s) }
-
-// safeRune keeps letters and digits of every script and the marks that
-// numbers are dialled with; what separates or ends a name in a URL, in RTMP or
-// in a file system becomes "_".
-func safeRune(r rune) rune {
-	switch {
-	case r == utf8.RuneError:
-		return '_'
-	case unicode.IsLetter(r), unicode.IsDigit(r), unicode.IsMark(r), strings.ContainsRune("+-_.*#@=,~!", r):
-		return r
-	default:
-		return '_'
-	}
-}
+func safe(s string) string { return nametemplate.Safe(s, nameMarks) }
 
 func valuesOf(c *trunk.Call) NameValues {
 	return NameValues{Number: c.Number(), Caller: c.Caller(), Trunk: c.Trunk().Name(), CallID: c.ID(), Time: c.Started()}

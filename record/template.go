@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/trunkcast/trunkcast/internal/nametemplate"
 )
 
 // DefaultTemplate is the template of file names.
@@ -65,15 +65,14 @@ type Values struct {
 	Rotated bool
 }
 
+// nameMarks are what a file name may have beside letters and digits: marks
+// that are harmless in all file systems. The "*" of numbers is not, on Windows.
+const nameMarks = "+-_.#@=,~!"
+
 // Template makes file names.
 type Template struct {
-	text  string
-	parts []templatePart
-}
-
-type templatePart struct {
-	literal string
-	field   string // empty: literal
+	text     string
+	template *nametemplate.Template
 }
 
 // fieldForms are the fields of a template, those of the product we follow in
@@ -142,77 +141,25 @@ func ParseTemplate(text string) (*Template, error) {
 	if len(text) > maxTemplate {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTemplate, len(text), maxTemplate)
 	}
-	t := &Template{text: text}
-	rest := strings.TrimSuffix(strings.TrimSuffix(text, ".mp4"), ".ts")
-	for rest != "" {
-		before, after, found := strings.Cut(rest, "{")
-		if before != "" {
-			t.parts = append(t.parts, templatePart{literal: before})
-		}
-		if !found {
-			break
-		}
-		field, tail, closed := strings.Cut(after, "}")
-		if !closed {
-			return nil, fmt.Errorf("%w %q: { without }", ErrTemplate, text)
-		}
-		if fieldForms[field] == nil {
-			return nil, fmt.Errorf("%w %q: unknown field {%s}", ErrTemplate, text, field)
-		}
-		t.parts = append(t.parts, templatePart{field: field})
-		rest = tail
+	base := strings.TrimSuffix(strings.TrimSuffix(text, ".mp4"), ".ts")
+	t, err := nametemplate.Parse(base, nameMarks+"/ ", func(f string) bool { return fieldForms[f] != nil })
+	if err != nil {
+		return nil, fmt.Errorf("%w %q: %w", ErrTemplate, text, err)
 	}
-	return t, t.check()
-}
-
-// check refuses literal text that would lead out of the folder.
-func (t *Template) check() error {
-	for _, p := range t.parts {
-		for _, r := range p.literal {
-			if r != '/' && r != ' ' && safeRune(r) != r {
-				return fmt.Errorf("%w %q: the character %q is not possible in a file name", ErrTemplate, t.text, r)
-			}
-		}
-	}
-	name := t.expand(func(string) string { return "x" })
-	for _, element := range strings.Split(name, "/") {
+	for _, element := range t.Elements() {
 		if element == "" || strings.HasPrefix(element, ".") || strings.TrimSpace(element) != element {
-			return fmt.Errorf("%w %q: the path element %q is not possible", ErrTemplate, t.text, element)
+			return nil, fmt.Errorf("%w %q: the path element %q is not possible", ErrTemplate, text, element)
 		}
 	}
-	return nil
+	return &Template{text, t}, nil
 }
 
 // String returns the text that was parsed.
 func (t *Template) String() string { return t.text }
 
-// has tells whether one of the fields is in the template.
-func (t *Template) has(fields ...string) bool {
-	for _, p := range t.parts {
-		for _, f := range fields {
-			if p.field == f {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // late tells whether the name is known at the end of a file only.
 func (t *Template) late() bool {
-	return t.has("end", "endTime", "endTimeMillis", "duration")
-}
-
-func (t *Template) expand(value func(field string) string) string {
-	var b strings.Builder
-	for _, p := range t.parts {
-		if p.field == "" {
-			b.WriteString(p.literal)
-		} else {
-			b.WriteString(value(p.field))
-		}
-	}
-	return b.String()
+	return t.template.Has("end", "endTime", "endTimeMillis", "duration")
 }
 
 // Name makes a relative path with slashes and without an extension. What is
@@ -220,13 +167,13 @@ func (t *Template) expand(value func(field string) string) string {
 // template has no {part}, the number of a part above the first, or of any if
 // v.Rotated, stands at the end.
 func (t *Template) Name(v Values) string {
-	name := t.expand(func(field string) string { return safe(fieldForms[field](&v)) })
+	name := t.template.Expand(func(field string) string { return safe(fieldForms[field](&v)) })
 	elements := strings.Split(name, "/")
 	for i, e := range elements {
 		elements[i] = safeElement(e)
 	}
 	name = path.Join(elements...)
-	if (v.Part > 1 || v.Rotated) && !t.has("part") {
+	if (v.Part > 1 || v.Rotated) && !t.template.Has("part") {
 		name += fmt.Sprintf("-%03d", v.Part)
 	}
 	return name
@@ -255,25 +202,11 @@ func reserved(e string) bool {
 }
 
 // safe makes a value fit for a file name.
-func safe(s string) string { return cutText(strings.Map(safeRune, s), maxValue) }
+func safe(s string) string { return cutText(nametemplate.Safe(s, nameMarks), maxValue) }
 
 func cutText(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}
 	return strings.ToValidUTF8(s[:most], "")
-}
-
-// safeRune keeps letters and digits of every script and marks that are
-// harmless in a file name; all else becomes "_", also the "*" of numbers,
-// which Windows does not take.
-func safeRune(r rune) rune {
-	switch {
-	case r == utf8.RuneError:
-		return '_'
-	case unicode.IsLetter(r), unicode.IsDigit(r), unicode.IsMark(r), strings.ContainsRune("+-_.#@=,~!", r):
-		return r
-	default:
-		return '_'
-	}
 }

@@ -54,6 +54,45 @@ func TestRouteSet(t *testing.T) {
 	}
 }
 
+// A proxy with a hop on each side, TCP towards us and UDP towards the caller,
+// records both: requests of ours go to the nearer one, over its transport, and
+// name the farther one.
+func TestTwoHopsOfDifferentTransports(t *testing.T) {
+	caller, proxy := trunktest.NewPeer(t, "udp"), trunktest.NewPeer(t, "tcp")
+	near := fmt.Sprintf("<sip:%s;transport=tcp;lr;r2=on>", proxy.Addr())
+	far := "<sip:198.51.100.7:5060;lr;r2=on>"
+	calls := make(chan *Call, 1)
+	s := serve(t, &Server{Handler: answering(&trunktest.Negotiator{}, calls)})
+	leg := caller.NewLeg(addrOfServer(s), "1")
+	leg.Request("INVITE", "Record-Route: "+near+"\r\nRecord-Route: "+far+"\r\n", trunktest.Offer)
+	leg.Expect("INVITE", 200)
+	leg.ACK("")
+	c := get(t, calls, "call")
+	for _, method := range []string{"INVITE", "BYE"} {
+		done := make(chan error, 1)
+		go func() {
+			if method == "BYE" {
+				done <- c.Hangup(context.Background(), "")
+			} else {
+				done <- c.Renegotiate(context.Background())
+			}
+		}()
+		req := proxy.Request(method)
+		if got := fmt.Sprint(req.Headers("Route")); got != "["+near+" "+far+"]" || req.URI() != "sip:peer@"+caller.Addr().String() {
+			t.Errorf("%s\n Route %s", req.Line, got)
+		}
+		proxy.Response(req, 200, "", "Contact: "+caller.Contact()+"\r\n", "v=0\r\n")
+		if method == "INVITE" {
+			if ack := proxy.Request("ACK"); fmt.Sprint(ack.Headers("Route")) != "["+near+" "+far+"]" {
+				t.Errorf("ACK by %q", ack.Headers("Route"))
+			}
+		}
+		if err := get(t, done, method); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Our INVITE learns its route set backwards, and the ACK takes it.
 func TestRouteSetOfAnswer(t *testing.T) {
 	p, proxy := trunktest.NewPeer(t, "udp"), trunktest.NewPeer(t, "udp")

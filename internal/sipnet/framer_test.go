@@ -162,6 +162,38 @@ func TestHugeContentLengthAllocatesNothing(t *testing.T) {
 	}
 }
 
+// Headers without an end are refused once, at their limit: memory does not grow with
+// what somebody sends, and the connection goes on or is given up.
+func TestEndlessHeaders(t *testing.T) {
+	const sent = 20 << 20
+	line := "X-More: " + strings.Repeat("y", 1000) + "\r\n"
+	f := newFramer()
+	feed(f, "INVITE sip:a SIP/2.0\r\n")
+	refused := 0
+	var peak uint64
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	before := m.HeapAlloc
+	for n := 0; n < sent; n += len(line) {
+		refused += len(feed(f, line))
+		if n%(1<<20) < len(line) {
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			peak = max(peak, m.HeapAlloc)
+		}
+	}
+	if refused != 1 {
+		t.Errorf("refused %d times", refused)
+	}
+	if got := feed(f, "\r\n", message("ACK", "")); fmt.Sprint(got) != "[ACK|]" && !f.hopeless() {
+		t.Errorf("then %q", got)
+	}
+	if peak > before+1<<20 {
+		t.Errorf("%d KB held", (peak-before)>>10)
+	}
+}
+
 // FuzzFramer: however a connection's bytes are cut into reads, the messages
 // are the same, and memory stays within the limits.
 func FuzzFramer(f *testing.F) {

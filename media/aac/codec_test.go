@@ -52,6 +52,7 @@ func mustDecoder(t testing.TB, track *media.Track) media.AudioDecoder {
 }
 
 func TestRoundTrip(t *testing.T) {
+	t.Parallel()
 	for _, rate := range encoderRates {
 		for channels := 1; channels <= 2; channels++ {
 			for name, least := range map[string]float64{"tone": 35, "speech": 18, "music": 15, "dtmf": 20} {

@@ -171,6 +171,7 @@ func TestMonoInStereo(t *testing.T) {
 // TestDamagedFrames cuts and garbles frames: each is an error or sound, an
 // error appends nothing, and what follows is not harmed beyond the overlap.
 func TestDamagedFrames(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(9, 10))
 	for channels := 1; channels <= 2; channels++ {
 		e := mustEncoder(t, Codec{PlainNoise: true}, 48000, channels, media.EncoderOptions{})

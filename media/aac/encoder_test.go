@@ -67,6 +67,7 @@ func TestEncoderRefuses(t *testing.T) {
 
 // TestDelay finds the delay of clicks through encoder and decoder.
 func TestDelay(t *testing.T) {
+	t.Parallel()
 	for _, k := range []Codec{{}, {LowDelay: true}} {
 		for channels := 1; channels <= 2; channels++ {
 			pcm := render("clicks", 48000, channels, 30)
@@ -88,6 +89,7 @@ func TestDelay(t *testing.T) {
 // TestBitsCounted sees that the bits which the rate control goes by are those
 // that are written, for each signal and rate.
 func TestBitsCounted(t *testing.T) {
+	t.Parallel()
 	for channels := 1; channels <= 2; channels++ {
 		for _, rate := range encoderRates {
 			e := mustEncoder(t, Codec{}, rate, channels, media.EncoderOptions{}).(*pooledEncoder).encoder
@@ -109,6 +111,7 @@ func TestBitsCounted(t *testing.T) {
 // TestConstantRate sees that no frame is larger than the decoder's buffer, and
 // no second larger than the rate and that buffer.
 func TestConstantRate(t *testing.T) {
+	t.Parallel()
 	for channels := 1; channels <= 2; channels++ {
 		for _, bitRate := range []int{24000, 96000} {
 			e := mustEncoder(t, Codec{}, 48000, channels, encoderOptions(bitRate*channels, 0))
@@ -132,6 +135,7 @@ func TestConstantRate(t *testing.T) {
 
 // TestRateIsUsed sees that signals without pauses get the bits asked for.
 func TestRateIsUsed(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []RateControl{ConstantRate, AverageRate} {
 		for channels := 1; channels <= 2; channels++ {
 			for _, bitRate := range []int{8000, 64000, 128000} {
@@ -324,6 +328,7 @@ func TestNoAllocations(t *testing.T) {
 
 // TestHostileInput encodes what codecs do not like and decodes it again.
 func TestHostileInput(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(7, 8))
 	for run := range 24 {
 		channels := 1 + run%2

@@ -15,6 +15,6 @@
 // as they come (rtmp.Player).
 //
 // An [Injector] takes a source in real time to a sink, and gives it the sound
-// in a codec that it accepts. [Still] is a source of black pictures, made
-// without an encoder.
+// in a codec that it accepts. A [Mixer] adds the sounds of several of them.
+// [Still] is a source of black pictures, made without an encoder.
 package inject

@@ -30,16 +30,16 @@ type transient struct {
 	energy [earlier + shortWindows + 1]float32
 	last   float32 // sample
 	rise   float32 // growth of energy that makes an attack
-	fall   float32 // decrease that is treated as one; 0: none
+	fall   float32 // decrease that is treated as one
 }
 
 // newTransient chooses how much the energy must change, from one sub-block to
 // the next. At low rates a frame lasts longer than the ear forgives, after the
-// end of a sound as well.
+// end of a sound as well; at high ones only sounds that are cut off matter.
 func newTransient(rate int) transient {
 	switch {
 	case rate >= 44100:
-		return transient{rise: 8}
+		return transient{rise: 8, fall: 1000}
 	case rate >= 32000:
 		return transient{rise: 3, fall: 10}
 	default:
@@ -92,7 +92,7 @@ func (t *transient) rises(i int) bool {
 
 func (t *transient) falls(i int) bool {
 	before := min(t.energy[i-1], t.energy[i-2])
-	return before > attackFloor && t.energy[i]*t.fall < before && t.fall > 0
+	return before > attackFloor && t.energy[i]*t.fall < before
 }
 
 // unevenness is the largest energy of the current block's sub-blocks, to the

@@ -7,11 +7,11 @@ import (
 	"github.com/trunkcast/trunkcast/media"
 )
 
-// TestAttackWindows sees which windows a knock gets, by its place in the newest
-// samples: with look-ahead always short ones that hold it, without it, if it
+// TestAttackWindows sees which windows a sudden noise gets, by its place in the newest
+// samples: with look-ahead always short ones that hold its start, without it, if it
 // is not too late.
 func TestAttackWindows(t *testing.T) {
-	const frame = 4 // that brings the knock
+	const frame = 4 // in which it starts
 	for _, test := range []struct {
 		lowDelay  bool
 		at        int
@@ -30,8 +30,8 @@ func TestAttackWindows(t *testing.T) {
 			e := newEncoder(1)
 			e.reset(Codec{LowDelay: test.lowDelay}, Config{SampleRate: 48000, Channels: 1}, media.EncoderOptions{})
 			pcm := make([]float32, 8*frameSize)
-			for i := range 60 {
-				pcm[frame*frameSize+test.at+i] = float32(white(i, 0)) / 2
+			for i := frame*frameSize + test.at; i < len(pcm); i++ {
+				pcm[i] = float32(white(i, 0)) / 2
 			}
 			short := -1 // the first frame with short windows
 			for i := range 8 {
@@ -60,13 +60,20 @@ func TestAttackWindows(t *testing.T) {
 	}
 }
 
-// TestEndWindows: at low rates a tone that ends gets short windows, too.
+// TestEndWindows: a tone that is cut off gets short windows, at low rates also
+// one that gets much softer.
 func TestEndWindows(t *testing.T) {
-	for _, test := range []struct{ rate, short int }{{16000, 5}, {32000, 5}, {48000, -1}} {
+	for _, test := range []struct {
+		rate  int
+		after float32 // what is left of it
+		short int
+	}{{16000, .1, 5}, {32000, .1, 5}, {48000, .1, -1}, {16000, .6, -1}, {48000, 0, 5}} {
 		e := newEncoder(1)
 		e.reset(Codec{}, Config{SampleRate: test.rate, Channels: 1}, media.EncoderOptions{})
 		pcm := render("tone", test.rate, 1, 8)
-		clear(pcm[4*frameSize+500:])
+		for i := 4*frameSize + 500; i < len(pcm); i++ {
+			pcm[i] *= test.after
+		}
 		short := -1
 		for i := range 8 {
 			if _, err := e.encode(nil, pcm[i*frameSize:(i+1)*frameSize]); err != nil {
@@ -77,7 +84,7 @@ func TestEndWindows(t *testing.T) {
 			}
 		}
 		if short != test.short {
-			t.Errorf("%d Hz: short windows in frame %d, want %d", test.rate, short, test.short)
+			t.Errorf("%d Hz, %g: short windows in frame %d, want %d", test.rate, test.after, short, test.short)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -56,6 +57,9 @@ func killed(t *testing.T, rotation, length time.Duration, look func(file string)
 		if first := kind(frames, true); len(first) == 0 || !first[0].Key {
 			t.Errorf("%s does not begin with a key frame", file)
 		}
+		if n := samples(t, file); n != len(frames) { // the reader leaves out what it cannot use
+			t.Errorf("%s holds %d frames, %d of them were read", file, n, len(frames))
+		}
 		recorded = append(recorded, frames...)
 	}
 	if n, want := len(parts()), int(length/rotation); n < want {
@@ -67,6 +71,34 @@ func killed(t *testing.T, rotation, length time.Duration, look func(file string)
 	if left, _ := os.ReadDir(filepath.Join(folder, ".jobs")); len(left) > 1 { // the lock
 		t.Errorf("journal holds %v", left)
 	}
+}
+
+// samples counts the frames of a fragmented MP4 by its track runs (ISO
+// 14496-12, section 8.8.8).
+func samples(t *testing.T, file string) (n int) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var walk func(b []byte)
+	walk = func(b []byte) {
+		for len(b) >= 8 {
+			size := int(binary.BigEndian.Uint32(b))
+			if size < 8 || size > len(b) {
+				t.Fatalf("%s: a box of %d bytes in %d", file, size, len(b))
+			}
+			switch body := b[8:size]; string(b[4:8]) {
+			case "moof", "traf":
+				walk(body)
+			case "trun":
+				n += int(binary.BigEndian.Uint32(body[4:]))
+			}
+			b = b[size:]
+		}
+	}
+	walk(b)
+	return n
 }
 
 // span is the time from the first to the last frame.

@@ -50,14 +50,15 @@ func TestPeerChild(t *testing.T) {
 // TestPeerKilled kills a process that records with SIGKILL, plays what it left,
 // and then what the next start makes of it.
 func TestPeerKilled(t *testing.T) {
+	clip := filepath.Join(t.TempDir(), "clip.mp4")
+	if _, errs, err := peertest.Run(t, patience, "ffmpeg", append(append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x180:rate=25:duration=60",
+		"-f", "lavfi", "-i", "sine=sample_rate=48000:duration=60", "-pix_fmt", "yuv420p", "-g", "25"}, avc...), clip)...); err != nil {
+		t.Fatalf("ffmpeg: %v %s", err, errs)
+	}
 	for _, format := range []string{"mp4", "ts"} {
 		t.Run(format, func(t *testing.T) {
+			t.Parallel()
 			folder := t.TempDir()
-			clip := filepath.Join(t.TempDir(), "clip.mp4")
-			if _, errs, err := peertest.Run(t, patience, "ffmpeg", append(append([]string{"-v", "error", "-f", "lavfi", "-i", "testsrc=size=640x360:rate=25:duration=60",
-				"-f", "lavfi", "-i", "sine=sample_rate=48000:duration=60", "-pix_fmt", "yuv420p", "-g", "25"}, avc...), clip)...); err != nil {
-				t.Fatalf("ffmpeg: %v %s", err, errs)
-			}
 			cmd := exec.Command(os.Args[0], "-test.run", "^TestPeerChild$", "-test.v")
 			cmd.Env = append(os.Environ(), childFolder+"="+folder, "RECORD_TEST_FORMAT="+format, "RECORD_TEST_CLIP="+clip)
 			p := peertest.StartCmd(t, cmd)
@@ -82,7 +83,7 @@ func TestPeerKilled(t *testing.T) {
 			if pictures < 5*25 || sound < 5 {
 				t.Errorf("ffmpeg: %d pictures, %.2f s of sound of 6 s and more", pictures, sound)
 			}
-			if n := decodeVLC(t, left); n < pictures-heldBack {
+			if n := peertest.DecodeVLC(t, left); n < pictures-peertest.VLCHeldBack {
 				t.Errorf("VLC: %d pictures, ffmpeg %d", n, pictures)
 			}
 			t.Logf("%d pictures, %.2f s of sound", pictures, sound)
@@ -113,6 +114,7 @@ func TestPeerRotation(t *testing.T) {
 	for _, text := range []string{"3", "80K"} {
 		for form, set := range forms {
 			t.Run(text+" "+form, func(t *testing.T) {
+				t.Parallel()
 				rotation, err := record.ParseRotation(text)
 				if err != nil {
 					t.Fatal(err)
@@ -152,6 +154,7 @@ func TestPeerOffset(t *testing.T) {
 	frames := fileFrames(t, joined)
 	for form, set := range forms {
 		t.Run(form, func(t *testing.T) {
+			t.Parallel()
 			r := &record.Recorder{Folder: t.TempDir(), Rotation: record.Rotation{Duration: 6 * time.Second}}
 			set(r)
 			for _, p := range write(t, r, frames) {

@@ -112,7 +112,9 @@ func startInjected(t *testing.T, folder string, audio media.Codec, n int) *injec
 		_ = ua.Close()
 		cancel()
 		_ = in.Close()
-		_ = s.process.Wait(20 * time.Second)
+		if err := s.process.Wait(20 * time.Second); err != nil {
+			t.Errorf("gateway: %v", err)
+		}
 	})
 	ports := &rtpio.Ports{First: 40000, Last: 49999, Addr: netip.MustParseAddr("127.0.0.1")}
 	for i := range n {
@@ -140,7 +142,12 @@ func (s *injected) dial(t *testing.T, to *trunk.Trunk, ports *rtpio.Ports, audio
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = session.Close() })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = call.Hangup(ctx, "")
+		_ = session.Close()
+	})
 	s.calls = append(s.calls, call.ID())
 }
 

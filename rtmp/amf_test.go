@@ -74,7 +74,7 @@ func TestMetadata(t *testing.T) {
 	var got []byte
 	out.emit = func(_ byte, _ uint32, p []byte) { got = p }
 	var m muxer
-	m.metadata(&out, h264Track(spsSD), audioTrack("AAC"), 0)
+	m.metadata(&out, h264Track(spsSD), audioTrack("AAC"))
 	vals, err := decodeAMF(got, false)
 	if err != nil || len(vals) != 3 || vals[0] != "@setDataFrame" || vals[1] != "onMetaData" {
 		t.Fatalf("got %v, %v", vals, err)
@@ -87,7 +87,7 @@ func TestMetadata(t *testing.T) {
 			t.Errorf("%s is %v, want %v", k, v, want)
 		}
 	}
-	m.metadata(&out, h265Track(), audioTrack("OPUS"), 0)
+	m.metadata(&out, h265Track(), audioTrack("OPUS"))
 	vals, _ = decodeAMF(got, false)
 	if v, _ := vals[2].(flvio.AMFMap).GetFloat64("videocodecid"); v != 0x68766331 {
 		t.Errorf("videocodecid of H.265 is %v", v)

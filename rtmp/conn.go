@@ -2,6 +2,7 @@ package rtmp
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -31,10 +32,11 @@ var errWriteClosed = errors.New("rtmp: connection closed")
 
 // conn is one RTMP connection after its handshake.
 //
-// Messages are appended whole to out under mu and written by one goroutine,
-// writeLoop, so whoever sends never waits for the network and answers of the
-// reader never stand inside another message. Who sends media looks at backlog
-// first: that bounds out.
+// Messages are appended whole to out under mu and written by one goroutine at a
+// time, writeLoop or (see direct) whoever appends, so nobody who sends waits for
+// the network and answers of the reader never stand inside another message. Who
+// sends media looks at backlog first, and answers end the connection of a peer
+// that reads none of them: that bounds out.
 type conn struct {
 	nc           net.Conn
 	in           *chunkReader
@@ -47,6 +49,8 @@ type conn struct {
 	out     chunkWriter
 	spare   []byte
 	writing time.Time // when the write under way began, zero if none is
+	under   int       // bytes of it that are not written yet
+	answers int       // bytes of out that are no media
 	written time.Time // when the last one ended
 	spacing time.Duration
 	direct  *direct // nil: only the writeLoop writes
@@ -122,6 +126,7 @@ func (c *conn) write(buf []byte) error {
 		n, err := c.nc.Write(buf[:min(len(buf), writePortion)])
 		c.mu.Lock()
 		c.sent += uint64(n)
+		c.under -= n
 		c.mu.Unlock()
 		if err != nil {
 			return err
@@ -154,7 +159,7 @@ func (c *conn) nextWrite() ([]byte, bool) {
 	}
 	buf := c.out.buf
 	c.out.buf, c.spare = c.spare, nil
-	c.writing = time.Now()
+	c.writing, c.under, c.answers = time.Now(), len(buf), 0
 	if c.direct != nil {
 		c.direct.waits = false
 	}
@@ -181,7 +186,7 @@ func (c *conn) closeWhenWritten() {
 func (c *conn) wrote(buf []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.writing, c.written = time.Time{}, time.Now()
+	c.writing, c.written, c.under = time.Time{}, time.Now(), 0
 	if cap(buf) <= spareLimit {
 		c.spare = buf[:0]
 	}
@@ -231,13 +236,22 @@ func (c *conn) signal() {
 	}
 }
 
-// send appends one message.
+// maxAnswers bounds the bytes that wait of what is not media: a peer that asks
+// and does not read the answers is no peer.
+const maxAnswers = 1 << 20
+
+// send appends one message that is not media.
 func (c *conn) send(csid, kind byte, stream, time uint32, payload []byte) error {
 	if err := c.begin(); err != nil {
 		return err
 	}
+	defer c.end()
+	if c.answers > maxAnswers {
+		return protocolError("the peer does not read what it asked for")
+	}
+	before := len(c.out.buf)
 	c.out.message(csid, kind, stream, time, payload)
-	c.end()
+	c.answers += len(c.out.buf) - before
 	return nil
 }
 
@@ -272,13 +286,14 @@ func (c *conn) setChunk() error {
 	return nil
 }
 
-// backlog returns the bytes that wait to be written and for how long the
-// write under way has lasted. The caller holds the lock of begin.
+// backlog returns the bytes that wait to be written, those of the write under
+// way among them, and for how long that has lasted. The caller holds the lock of
+// begin.
 func (c *conn) backlog() (int, time.Duration) {
 	if c.writing.IsZero() {
 		return len(c.out.buf), 0
 	}
-	return len(c.out.buf), time.Since(c.writing)
+	return c.under + len(c.out.buf), time.Since(c.writing)
 }
 
 // bytesSent returns the bytes written so far.
@@ -433,7 +448,9 @@ func splitAggregate(m message) ([]message, error) {
 		}
 		if kind := b[0]; kind == kindAudio || kind == kindVideo || kind == kindData {
 			parts = append(parts, message{
-				kind: kind, stream: m.stream, time: m.time + t - first, payload: b[head : head+n : head+n],
+				kind: kind, stream: m.stream, time: m.time + t - first,
+				// Not a part of the message: who keeps one part would keep all.
+				payload: bytes.Clone(b[head : head+n]),
 			})
 		}
 		b = b[min(head+n+tail, len(b)):]

@@ -69,6 +69,7 @@ func (c *conn) writeDirect(spacing time.Duration) (left bool) {
 	}
 	d.buf = nil
 	c.sent += uint64(d.n)
+	c.answers = max(c.answers-d.n, 0)
 	rest := copy(c.out.buf, c.out.buf[d.n:])
 	c.out.buf = c.out.buf[:rest]
 	d.waits = false

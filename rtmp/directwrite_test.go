@@ -80,13 +80,6 @@ func TestDirectWrite(t *testing.T) {
 	eventually(t, 10*time.Second, "all counted", func() bool { return c.bytesSent() == 4*message })
 }
 
-// waits is what is appended and not written.
-func (c *conn) waits() (int, time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.backlog()
-}
-
 // TestDirectWriteHandsOver has the kernel take only a part, many times: all
 // arrives, in order, and a deadline that the writeLoop set harms no later
 // write.

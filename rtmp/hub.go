@@ -48,6 +48,9 @@ func (h *hubStream) write(t tag) {
 	if h.ended {
 		return
 	}
+	if t.metadata() {
+		t.time = 0 // see muxer.metadata
+	}
 	h.last = time.Now()
 	h.bytes += uint64(len(t.payload))
 	h.remember(t)
@@ -59,8 +62,10 @@ func (h *hubStream) write(t tag) {
 // remember keeps what a player that joins later needs.
 func (h *hubStream) remember(t tag) {
 	switch {
-	case t.kind == kindData:
+	case t.metadata():
 		h.meta = &t
+		return
+	case t.kind == kindData: // text, cue points: for those who are there
 		return
 	case t.config && t.kind == kindVideo:
 		h.video, h.videoCodec = &t, t.codec
@@ -100,7 +105,7 @@ func (h *hubStream) join(s subscriber) bool {
 	for _, t := range []*tag{h.meta, h.video, h.audio} {
 		if t != nil {
 			at := *t
-			if len(h.gop) > 0 {
+			if len(h.gop) > 0 && t != h.meta {
 				at.time = h.gop[0].time
 			}
 			s.deliver(&at)

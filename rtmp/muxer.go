@@ -79,10 +79,11 @@ func sameTrack(a, b *media.Track) bool {
 // tagTime converts a time of the timeline to milliseconds.
 func tagTime(d time.Duration) int64 { return max(d, 0).Milliseconds() }
 
-// metadata writes onMetaData for the tracks, nil for one that is not there.
-func (m *muxer) metadata(w tagWriter, video, audio *media.Track, at time.Duration) {
+// metadata writes onMetaData for the tracks, nil for one that is not there. Its
+// time is 0, even in mid-stream: ffmpeg takes any other for a track of text.
+func (m *muxer) metadata(w tagWriter, video, audio *media.Track) {
 	p := encodeAMF("@setDataFrame", "onMetaData", ecmaArray(describe(video, audio)))
-	w.begin(csidData, kindData, m.stream, uint32(tagTime(at)), len(p))
+	w.begin(csidData, kindData, m.stream, 0, len(p))
 	w.bytes(p)
 }
 

@@ -301,7 +301,7 @@ func (p *Publisher) send(f *media.Frame) {
 // write appends the tags of a frame to the connection's output.
 func (p *Publisher) write(f *media.Frame, isVideo bool) {
 	if p.announces(isVideo, f.Track) {
-		p.mux.metadata(&p.sess.out, p.told[0], p.told[1], f.DTS)
+		p.mux.metadata(&p.sess.out, p.told[0], p.told[1])
 	}
 	clamped := p.mux.clamped
 	if err := p.mux.frame(&p.sess.out, f); err != nil {

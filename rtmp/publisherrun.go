@@ -266,9 +266,14 @@ func (p *Publisher) dial(ctx context.Context, network, addr string) (nc net.Conn
 // returns when everything has ended.
 func (p *Publisher) Close() error {
 	p.mu.Lock()
+	again := p.closing
 	p.closing = true
 	p.mu.Unlock()
 	p.once.Do(p.start)
+	if again { // the first one ends the session
+		<-p.done
+		return nil
+	}
 	p.mu.Lock()
 	s, waiting := p.sess, p.err == nil && p.sess == nil && (p.state == Idle || p.state == Connecting) && !p.hold.empty()
 	p.mu.Unlock()

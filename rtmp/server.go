@@ -50,7 +50,8 @@ type Server struct {
 	MaxConns, MaxStreams int
 	// MaxMessage bounds a message of a publisher, in bytes. Default 8 MiB.
 	MaxMessage int
-	// MaxQueue bounds the bytes that wait for a player. Default 8 MiB.
+	// MaxQueue bounds the bytes of pictures and sound that wait for a player;
+	// four times as much may with its configuration and metadata. Default 8 MiB.
 	MaxQueue int
 	// MaxCache bounds the bytes kept for new players, for each stream. A
 	// longer group of pictures is not kept. Default 8 MiB.
@@ -60,7 +61,7 @@ type Server struct {
 	SetupTimeout time.Duration
 	// IdleTimeout ends a publisher from which nothing came. Default 30 s.
 	IdleTimeout time.Duration
-	// WriteTimeout is the longest that one write to a client may take.
+	// WriteTimeout is the longest that a client may take for 32 KiB.
 	// Default 10 s.
 	WriteTimeout time.Duration
 
@@ -336,7 +337,7 @@ func (p *StreamSink) WriteFrame(ctx context.Context, f *media.Frame) error {
 		known := sameTrack(*seen, f.Track)
 		*seen = f.Track
 		if !known {
-			p.mux.metadata(&p.out, p.video, p.audio, f.DTS)
+			p.mux.metadata(&p.out, p.video, p.audio)
 		}
 	}
 	err := p.mux.frame(&p.out, f)

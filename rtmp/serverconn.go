@@ -284,7 +284,7 @@ func (c *serverConn) startPublish(stream uint32, cmd *command) error {
 	}
 	c.publish, c.active = h, stream
 	c.log.Info("stream published", "stream", h.name, "client", shorten(c.flashVer))
-	_ = c.nc.SetDeadline(time.Time{})
+	_ = c.nc.SetReadDeadline(time.Time{})
 	_ = c.event(eventStreamBegin, stream)
 	return c.command(stream, "onStatus", 0, nil, status("status", "NetStream.Publish.Start", "publishing "+r.Stream))
 }
@@ -304,7 +304,7 @@ func (c *serverConn) startPlay(stream uint32, cmd *command) error {
 	if h == nil {
 		return c.refuse(stream, "NetStream.Play.StreamNotFound", r, ErrNoStream)
 	}
-	_ = c.nc.SetDeadline(time.Time{})
+	_ = c.nc.SetReadDeadline(time.Time{})
 	_ = c.event(eventStreamBegin, stream)
 	for _, s := range []string{"Reset", "Start"} {
 		if err := c.command(stream, "onStatus", 0, nil, status("status", "NetStream.Play."+s, "playing "+r.Stream)); err != nil {
@@ -320,8 +320,10 @@ func (c *serverConn) startPlay(stream uint32, cmd *command) error {
 	return nil
 }
 
-// stop ends publishing or playing at the client's wish.
+// stop ends publishing or playing at the client's wish, which then has the time
+// of a new one to begin again.
 func (c *serverConn) stop() error {
+	_ = c.nc.SetReadDeadline(time.Now().Add(c.server.SetupTimeout))
 	if c.publish != nil {
 		stream := c.active
 		c.leave()

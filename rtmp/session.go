@@ -101,8 +101,10 @@ func (d *dialer) connect(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("rtmp dial: %w", err)
 	}
 	if tcp, ok := nc.(*net.TCPConn); ok {
-		// What the kernel holds is late already: half a second of 8 Mbit/s.
-		_ = tcp.SetWriteBuffer(512 << 10)
+		// What the kernel holds is late already and cannot be dropped: a
+		// second or two of 1 Mbit/s.
+		_ = tcp.SetWriteBuffer(128 << 10)
+		giveUpAfter(tcp, d.writeTimeout)
 	}
 	if !d.target.tls {
 		return nc, nil

@@ -1,6 +1,7 @@
 package rtmp
 
 import (
+	"bytes"
 	"context"
 	"sync"
 
@@ -46,6 +47,12 @@ func newTag(kind byte, time uint32, payload []byte) (tag, error) {
 	}
 	return t, nil
 }
+
+// onMetaData is how a message that describes the stream begins: an AMF0 string.
+var onMetaData = []byte("\x02\x00\x0aonMetaData")
+
+// metadata tells whether the tag describes the stream.
+func (t *tag) metadata() bool { return t.kind == kindData && bytes.HasPrefix(t.payload, onMetaData) }
 
 // tagBuffer is a tagWriter that makes tags.
 type tagBuffer struct {

@@ -74,7 +74,7 @@ type lineCounts struct {
 // open makes a line with its sockets and starts to read them. It is called
 // within an exchange.
 func (s *Session) open(index int, kind sdp.Kind) (*line, error) {
-	pair, err := s.ports.open(!s.waiting)
+	pair, err := s.ports.open(kind, !s.waiting)
 	if err != nil {
 		return nil, err
 	}

@@ -342,7 +342,7 @@ func TestPorts(t *testing.T) {
 	p := &Ports{First: 45001, Last: 45008, Addr: netip.MustParseAddr("127.0.0.1"), Quarantine: time.Hour}
 	var pairs []*portPair
 	for range 3 { // 45002, 45004, 45006
-		pp, err := p.open(true)
+		pp, err := p.open(sdp.Audio, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -351,14 +351,14 @@ func TestPorts(t *testing.T) {
 		}
 		pairs = append(pairs, pp)
 	}
-	if _, err := p.open(true); !errors.Is(err, ErrNoPorts) {
+	if _, err := p.open(sdp.Audio, true); !errors.Is(err, ErrNoPorts) {
 		t.Errorf("a fourth pair: %v", err)
 	}
 	for _, pp := range pairs {
 		pp.stop()
 		pp.release()
 	}
-	if _, err := p.open(true); !errors.Is(err, ErrNoPorts) {
+	if _, err := p.open(sdp.Audio, true); !errors.Is(err, ErrNoPorts) {
 		t.Errorf("in quarantine: %v", err)
 	}
 	if p.InUse() != 0 {
@@ -367,12 +367,12 @@ func TestPorts(t *testing.T) {
 
 	// Ports taken by others are passed over.
 	q := &Ports{First: 45002, Last: 45007, Addr: p.Addr, Quarantine: -1}
-	taken, err := q.listen(45003, true)
+	taken, err := q.listen(45003, false, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
-		pp, err := q.open(true)
+		pp, err := q.open(sdp.Audio, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -384,12 +384,12 @@ func TestPorts(t *testing.T) {
 	}
 	_ = taken.Close()
 	for _, bad := range []*Ports{{First: 10, Last: 5}, {First: 1, Last: 70000}, {First: 45001, Last: 45001}} {
-		if _, err := bad.open(true); !errors.Is(err, ErrNoPorts) {
+		if _, err := bad.open(sdp.Audio, true); !errors.Is(err, ErrNoPorts) {
 			t.Errorf("%d to %d: %v", bad.First, bad.Last, err)
 		}
 	}
 	foreign := &Ports{Addr: netip.MustParseAddr("192.0.2.1")}
-	if _, err := foreign.open(true); err == nil || errors.Is(err, ErrNoPorts) {
+	if _, err := foreign.open(sdp.Audio, true); err == nil || errors.Is(err, ErrNoPorts) {
 		t.Errorf("an address that is not ours: %v", err)
 	}
 }

@@ -22,7 +22,8 @@ const (
 	controlSize = 64 // holds a cmsghdr and a timespec on every architecture
 
 	// maxBatches bounds what one tick takes from a socket: a flood must not
-	// keep the play-out from its other work. 512 packets in 40 ms are 150 Mbit/s.
+	// keep the play-out from its other work. 512 packets are more than
+	// the burst of any picture.
 	maxBatches = 32
 
 	// maxAge is how long a packet can have waited in the socket; more is a

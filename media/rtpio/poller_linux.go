@@ -55,15 +55,15 @@ func newPoller(c *net.UDPConn) (*poller, error) {
 		return true // never wait
 	}
 	p.write = func(fd uintptr) bool {
-		p.err = unix.Sendto(int(fd), p.out, unix.MSG_NOSIGNAL, p.to)
+		p.err = unix.Sendto(int(fd), p.out, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, p.to)
 		return true
 	}
 	return p, nil
 }
 
 // adopt returns a duplicate of a descriptor in blocking mode, which makes the
-// os package leave it out of the runtime's poller. What reads says itself that
-// it does not wait.
+// os package leave it out of the runtime's poller. What reads and writes says
+// itself that it does not wait.
 func (p *poller) adopt(old int) (fd int, err error) {
 	name, err := unix.Getsockname(old)
 	if err != nil {
@@ -81,10 +81,11 @@ func (p *poller) adopt(old int) (fd int, err error) {
 	return fd, err
 }
 
-// Close closes the socket. What is under way ends first.
+// Close closes the socket.
 func (p *poller) Close() error { return p.file.Close() }
 
-// WriteToUDPAddrPort is that of net.UDPConn.
+// WriteToUDPAddrPort is that of net.UDPConn, but does not wait: what the kernel
+// has no room for is lost, as it would be on the way. The error is EAGAIN then.
 func (p *poller) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	p.sending.Lock()
 	defer p.sending.Unlock()

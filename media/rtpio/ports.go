@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/trunkcast/trunkcast/media/sdp"
 )
 
 // Ports is a range of UDP ports for RTP (even) and RTCP (the odd one above).
@@ -22,8 +24,11 @@ type Ports struct {
 	// Quarantine is how long a pair rests after use, so that a new call does
 	// not hear late packets of the old one. Default 10 s; negative: not at all.
 	Quarantine time.Duration
-	// ReadBuffer is the size of a socket's receive buffer in bytes. Default
-	// 256 KiB, as far as the system allows.
+	// ReadBuffer is the size of a socket's receive buffer in bytes, as far as
+	// the system allows. Default 256 KiB for sound and RTCP, 1 MiB for pictures:
+	// there it must hold the burst of a key frame. On Linux the size allowed is
+	// net.core.rmem_max, except for processes with CAP_NET_ADMIN; below 512 KiB
+	// a goroutine waits for the packets of pictures, which costs more.
 	ReadBuffer int
 
 	mu    sync.Mutex
@@ -36,6 +41,10 @@ const (
 	defaultLastPort   = 29999
 	defaultQuarantine = 10 * time.Second
 	defaultReadBuffer = 256 << 10
+	pictureReadBuffer = 1 << 20
+	// leastPolledBuffer holds 455 packets of 1200 bytes between two looks at the
+	// socket, with what the kernel needs for each: a key frame of 500 KB.
+	leastPolledBuffer = 512 << 10
 )
 
 type portState struct {
@@ -85,7 +94,7 @@ func (p *Ports) InUse() int {
 // open binds a pair, starting at a random place: neighbours in time are then
 // rarely neighbours in ports, and a port is hard to guess. With poll the
 // sockets are pollers, where that can be.
-func (p *Ports) open(poll bool) (*portPair, error) {
+func (p *Ports) open(kind sdp.Kind, poll bool) (*portPair, error) {
 	first, n, err := p.bounds()
 	if err != nil {
 		return nil, err
@@ -98,7 +107,7 @@ func (p *Ports) open(poll bool) (*portPair, error) {
 			continue
 		}
 		pp := &portPair{ports: p, index: index, port: first + 2*index}
-		if err := pp.bind(poll); err != nil {
+		if err := pp.bind(kind, poll); err != nil {
 			p.giveBack(index, time.Time{})
 			if isConfigurationError(err) {
 				return nil, fmt.Errorf("rtpio: RTP socket: %w", err)
@@ -135,17 +144,17 @@ func (p *Ports) giveBack(index int, free time.Time) {
 	}
 }
 
-func (pp *portPair) bind(poll bool) (err error) {
-	if pp.rtp, err = pp.ports.listen(pp.port, poll); err != nil {
+func (pp *portPair) bind(kind sdp.Kind, poll bool) (err error) {
+	if pp.rtp, err = pp.ports.listen(pp.port, kind == sdp.Video, poll); err != nil {
 		return err
 	}
-	if pp.rtcp, err = pp.ports.listen(pp.port+1, poll); err != nil {
+	if pp.rtcp, err = pp.ports.listen(pp.port+1, false, poll); err != nil {
 		_ = pp.rtp.Close() // nothing was sent or received yet
 	}
 	return err
 }
 
-func (p *Ports) listen(port int, poll bool) (socket, error) {
+func (p *Ports) listen(port int, pictures, poll bool) (socket, error) {
 	network, addr := "udp", &net.UDPAddr{Port: port}
 	if p.Addr.IsValid() {
 		addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.Addr, uint16(port)))
@@ -157,12 +166,14 @@ func (p *Ports) listen(port int, poll bool) (socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	size := p.ReadBuffer
-	if size <= 0 {
-		size = defaultReadBuffer
+	size := defaultReadBuffer
+	if pictures {
+		size = pictureReadBuffer
 	}
-	_ = c.SetReadBuffer(size) // the system's limit is good enough
-	if poll {
+	if p.ReadBuffer > 0 {
+		size = p.ReadBuffer
+	}
+	if granted := setReadBuffer(c, size); poll && (!pictures || granted >= leastPolledBuffer) {
 		if p, err := newPoller(c); err == nil {
 			return p, nil
 		}

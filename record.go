@@ -3,6 +3,7 @@ package trunkcast
 import (
 	"errors"
 
+	"github.com/trunkcast/trunkcast/media/sdp"
 	"github.com/trunkcast/trunkcast/record"
 )
 
@@ -19,6 +20,9 @@ func (s *Session) Record(o record.Options) (*record.Recording, error) {
 	}
 	if o.NeedKeyFrame == nil {
 		o.NeedKeyFrame = s.media.RequestKeyFrame
+	}
+	if o.Pictures == nil {
+		o.Pictures = func() bool { return s.media.Agreed().Line(sdp.Video) != nil }
 	}
 	rec, err := r.Record(record.Info{
 		Stream: s.stream.Name, CallID: s.ID(), Caller: s.call.Caller(), Number: s.call.Number(),

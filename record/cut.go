@@ -10,6 +10,8 @@ const (
 	// startWait is how long the first frames of a file wait for a second kind
 	// of media: the tracks stand at its beginning.
 	startWait = time.Second
+	// keyWait is the same for the first key frame of pictures that are expected.
+	keyWait = 5 * time.Second
 	// gone is the time without frames after which a kind of media no longer
 	// counts as present.
 	gone = 5 * time.Second
@@ -99,9 +101,18 @@ func (r *Recording) gather(f *media.Frame) {
 	} else {
 		audio = f
 	}
-	if video != nil && audio != nil || f.DTS-r.held[0].DTS >= startWait || r.heldTooMuch() {
+	if video != nil && audio != nil || f.DTS-r.held[0].DTS >= r.startWait(video) || r.heldTooMuch() {
 		r.begin(nil)
 	}
+}
+
+// startWait is how long the frames that are held wait for another kind. video
+// is the first of their pictures.
+func (r *Recording) startWait(video *media.Frame) time.Duration {
+	if video == nil && r.pictures != nil && r.pictures() {
+		return keyWait
+	}
+	return startWait
 }
 
 // heldKinds returns the first frame of each kind that is held.
@@ -224,7 +235,10 @@ func (r *Recording) tick() {
 	now := time.Now()
 	switch {
 	case r.part == nil:
-		if len(r.held) > 0 && now.Sub(r.heldAt) >= startWait {
+		if len(r.held) == 0 {
+			return
+		}
+		if video, _ := r.heldKinds(); now.Sub(r.heldAt) >= r.startWait(video) {
 			r.begin(nil)
 		}
 	case now.Sub(r.part.flushed) >= r.partDuration():

@@ -114,6 +114,32 @@ func TestLateFrames(t *testing.T) {
 }
 
 // TestTracksChange lets tracks come, go and change.
+// TestExpectedPictures has the first key frame come long after the sound: it is
+// waited for where pictures are expected, but not for ever.
+func TestExpectedPictures(t *testing.T) {
+	yes := func() bool { return true }
+	for _, c := range []struct {
+		name     string
+		pictures func() bool
+		key      time.Duration // when it comes
+		parts    int
+	}{
+		{"expected", yes, 2500 * time.Millisecond, 1},
+		{"not expected", func() bool { return false }, 2500 * time.Millisecond, 2},
+		{"unknown", nil, 2500 * time.Millisecond, 2},
+		{"too late", yes, 6 * time.Second, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, l := testRecorder(t)
+			frames := numbered(mediatest.Merge(8*time.Second, &mediatest.Video{GOP: 25}, aacAudio()))
+			frames = slices.DeleteFunc(frames, func(f *media.Frame) bool { return f.Track.Codec.Video() && f.DTS < c.key })
+			if paths := record(t, r, l, Options{Pictures: c.pictures}, frames); len(paths) != c.parts {
+				t.Errorf("%d files, want %d", len(paths), c.parts)
+			}
+		})
+	}
+}
+
 func TestTracksChange(t *testing.T) {
 	sec := time.Second
 	at := func(from time.Duration, g mediatest.Generator) mediatest.Generator {

@@ -84,6 +84,10 @@ type Options struct {
 	// only: at most once a second, from the goroutine of the recording. Nil:
 	// the next one is waited for.
 	NeedKeyFrame func()
+	// Pictures tells whether pictures are to be expected though none have come:
+	// a file without them then waits 5 s for their first key frame, so that it
+	// is not one of sound alone, followed by another. Nil, or false: 1 s.
+	Pictures func() bool
 }
 
 const (

@@ -20,6 +20,7 @@ type Recording struct {
 	rotation Rotation
 	format   Format
 	needKey  func()
+	pictures func() bool
 	queue    queue
 	done     chan struct{}
 
@@ -52,7 +53,7 @@ func newRecording(r *Recorder, info Info, o Options) (*Recording, error) {
 		return nil, err
 	}
 	rec := &Recording{recorder: r, info: info.bounded(), template: t, rotation: r.Rotation, format: r.Format,
-		needKey: o.NeedKeyFrame, done: make(chan struct{})}
+		needKey: o.NeedKeyFrame, pictures: o.Pictures, done: make(chan struct{})}
 	if o.Rotation != nil {
 		rec.rotation = *o.Rotation
 	}

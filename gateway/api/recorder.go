@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/trunkcast/trunkcast"
@@ -191,6 +192,9 @@ func (h *Handler) recordVOD(v *vod, o record.Options) (*record.Recording, error)
 		return nil, trunkcast.ErrNoRecorder
 	}
 	o.NeedKeyFrame = v.stream.NeedKeyFrame
+	o.Pictures = func() bool {
+		return slices.ContainsFunc(v.stream.Tracks(), func(t *media.Track) bool { return t.Codec.Video() })
+	}
 	rec, err := recorder.Record(record.Info{Stream: v.LocalStreamName, Session: v.LocalMediaSessionID}, o)
 	if err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ type Bridge struct {
 	// OpenTarget makes the sink of a target with a URL. needKeyFrame asks the
 	// caller for a key frame; onState may be called with changes of state.
 	// Default: an rtmp.Publisher.
-	OpenTarget func(t OpenTarget) (media.Sink, error)
+	OpenTarget func(t TargetRequest) (media.Sink, error)
 	// TLS is for targets with rtmps. Nil verifies by the system's roots.
 	TLS *tls.Config
 	// Sources opens what is injected into calls by its URL: see Open.

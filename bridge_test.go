@@ -83,7 +83,7 @@ func TestPanicsOfTheProgram(t *testing.T) {
 			Plan: func(_ context.Context, c *trunk.Call) (*trunkcast.Plan, error) {
 				return &trunkcast.Plan{Name: "x", Targets: []trunkcast.Target{{URL: "rtmp://127.0.0.1:1/live"}}}, nil
 			},
-			OpenTarget: func(trunkcast.OpenTarget) (media.Sink, error) { panic("target") },
+			OpenTarget: func(trunkcast.TargetRequest) (media.Sink, error) { panic("target") },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

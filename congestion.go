@@ -27,10 +27,16 @@ type congestion struct {
 	ceiling int // bit/s; 0: none
 	limit   int // told to the caller; 0: the ceiling, or none
 
-	targets map[string]targetCount
+	targets map[targetKey]targetCount
 	changed time.Time // limit
 	calm    time.Duration
 	raised  bool // since it was lowered
+}
+
+// targetKey tells targets apart, whose names may be equal.
+type targetKey struct {
+	name   string
+	output *Output
 }
 
 // targetCount is what a target had done at the last look.
@@ -44,7 +50,7 @@ type targetCount struct {
 // look takes the counters of the targets at now. ok tells that limit is news.
 func (c *congestion) look(outputs []OutputStats, now time.Time) (limit int, ok bool) {
 	before := c.targets
-	c.targets = map[string]targetCount{}
+	c.targets = map[targetKey]targetCount{}
 	carried := 0
 	for _, o := range outputs {
 		if o.RTMP == nil || o.RTMP.State != rtmp.Live {
@@ -53,7 +59,8 @@ func (c *congestion) look(outputs []OutputStats, now time.Time) (limit int, ok b
 		n := targetCount{connects: o.RTMP.Connects, dropped: o.Dropped + o.RTMP.VideoDropped, bytes: o.RTMP.Bytes, moved: now}
 		// One that was away has dropped for that. One that takes nothing at all
 		// would take no less either.
-		if p, known := before[o.Name]; known && p.connects == n.connects {
+		key := targetKey{o.Name, o.output}
+		if p, known := before[key]; known && p.connects == n.connects {
 			n.behind = p.behind || n.dropped > p.dropped
 			switch {
 			case n.bytes <= p.bytes:
@@ -66,7 +73,7 @@ func (c *congestion) look(outputs []OutputStats, now time.Time) (limit int, ok b
 				}
 			}
 		}
-		c.targets[o.Name] = n
+		c.targets[key] = n
 	}
 	if carried > 0 {
 		return c.lower(carried, now)

@@ -130,3 +130,21 @@ func TestCongestionInBursts(t *testing.T) {
 		t.Errorf("told %v, 3 Mbit have gone out in 6 s", got)
 	}
 }
+
+// TestCongestionTellsTargetsApart: two of one name, of which one has dropped
+// pictures long ago.
+func TestCongestionTellsTargetsApart(t *testing.T) {
+	first, second := new(Output), new(Output)
+	now := time.Now()
+	var c congestion
+	for i := range uint64(20) {
+		now = now.Add(congestionLook)
+		list := []OutputStats{
+			{Name: "same", output: first, RTMP: &rtmp.PublisherStats{State: rtmp.Live, Connects: 1, VideoDropped: 5, Bytes: 1_000_000 * i}},
+			{Name: "same", output: second, RTMP: &rtmp.PublisherStats{State: rtmp.Live, Connects: 1, Bytes: 1_000_000 * i}},
+		}
+		if limit, ok := c.look(list, now); ok {
+			t.Fatalf("the caller is told %d bit/s", limit)
+		}
+	}
+}

@@ -10,8 +10,8 @@ import (
 	"github.com/trunkcast/trunkcast/rtmp"
 )
 
-// OpenTarget is what a Bridge.OpenTarget makes a sink from.
-type OpenTarget struct {
+// TargetRequest is what a Bridge.OpenTarget makes a sink from.
+type TargetRequest struct {
 	Target
 	// NeedKeyFrame asks the caller for a key frame. It does not block.
 	NeedKeyFrame func()
@@ -41,6 +41,8 @@ func (o *Output) Err() error { return o.sub.Err() }
 // OutputStats are the counters of an [Output].
 type OutputStats struct {
 	Name string
+
+	output *Output
 	media.SubscriptionStats
 	// RTMP is nil for a sink that is no rtmp.Publisher.
 	RTMP *rtmp.PublisherStats
@@ -48,7 +50,7 @@ type OutputStats struct {
 
 // Stats returns the counters now.
 func (o *Output) Stats() OutputStats {
-	st := OutputStats{Name: o.name, SubscriptionStats: o.sub.Stats()}
+	st := OutputStats{Name: o.name, output: o, SubscriptionStats: o.sub.Stats()}
 	if p, ok := o.sink.(interface{ Stats() rtmp.PublisherStats }); ok {
 		ps := p.Stats()
 		st.RTMP = &ps
@@ -63,7 +65,7 @@ var ErrEnded = errors.New("trunkcast: the call has ended")
 // (the caller is asked for one). A missing audio encoder is logged; the target
 // then gets the video.
 func (s *Session) AddOutput(t Target) (*Output, error) {
-	if t.Audio == nil {
+	if t.Audio == nil && t.Sink == nil {
 		t.Audio = []media.Codec{media.AAC}
 	}
 	if t.StreamName == "" {
@@ -75,7 +77,7 @@ func (s *Session) AddOutput(t Target) (*Output, error) {
 		if open == nil {
 			open = s.bridge.OpenPublisher
 		}
-		sink, err := open(OpenTarget{Target: t, NeedKeyFrame: s.media.RequestKeyFrame, OnState: func(st rtmp.State, err error) {
+		sink, err := open(TargetRequest{Target: t, NeedKeyFrame: s.media.RequestKeyFrame, OnState: func(st rtmp.State, err error) {
 			s.tell(Event{Type: OutputState, Output: o.name, State: st, Err: err})
 		}})
 		if err != nil {
@@ -84,9 +86,7 @@ func (s *Session) AddOutput(t Target) (*Output, error) {
 		o.sink = sink
 	}
 	if err := s.attach(o, t); err != nil {
-		// Not under the lock: a publisher's Close tells its state, and who is
-		// told may ask the session.
-		return nil, errors.Join(err, closeSink(o.sink))
+		return nil, err
 	}
 	return o, nil
 }
@@ -103,24 +103,33 @@ func (t *Target) name() string {
 	}
 }
 
+// attach gives the sink of o the stream. It calls the sink, or has it called,
+// which may ask the session: not under the session's lock.
 func (s *Session) attach(o *Output, t Target) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		return ErrEnded
-	}
 	sub, err := s.stream.Attach(o.sink, media.SinkOptions{
-		Name: o.name, Audio: t.Audio, Encoder: t.Encoder, MaxQueue: t.queue, MaxDelay: t.delay,
+		Name: o.name, Audio: t.Audio, Encoder: t.Encoder, NoAudio: t.NoAudio, NoVideo: t.NoVideo,
+		MaxQueue: t.MaxQueue, MaxDelay: t.MaxDelay,
 	})
 	if sub == nil {
-		return err
+		if errors.Is(err, media.ErrClosed) {
+			err = ErrEnded
+		}
+		return errors.Join(err, closeSink(o.sink))
 	}
 	if err != nil {
 		s.log.Error("output without sound", "output", o.name, "error", err)
 	}
 	o.sub = sub
-	s.outputs = append(s.outputs, o)
-	s.watchers.Go(func() { s.watch(o) })
+	s.mu.Lock()
+	ended := s.ended
+	if !ended {
+		s.outputs = append(s.outputs, o)
+		s.watchers.Go(func() { s.watch(o) })
+	}
+	s.mu.Unlock()
+	if ended {
+		return errors.Join(ErrEnded, sub.Close())
+	}
 	return nil
 }
 
@@ -154,7 +163,7 @@ func (s *Session) Outputs() []*Output {
 }
 
 // OpenPublisher is the default of OpenTarget: an rtmp.Publisher.
-func (b *Bridge) OpenPublisher(t OpenTarget) (media.Sink, error) {
+func (b *Bridge) OpenPublisher(t TargetRequest) (media.Sink, error) {
 	p := &rtmp.Publisher{
 		URL: t.URL, StreamName: t.StreamName, NeedKeyFrame: t.NeedKeyFrame, TLS: b.TLS,
 		Logger:  b.log.With("output", t.Name, "stream", t.StreamName),

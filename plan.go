@@ -85,13 +85,16 @@ type Target struct {
 	// Sink takes the frames in place of a publisher to URL.
 	Sink media.Sink
 	// Audio are the codecs that the target takes; the first one is the one to
-	// transcode to. Default: AAC.
+	// transcode to. Default: AAC to a URL; to a Sink whatever the caller sends.
 	Audio []media.Codec
 	// Encoder are wishes for that transcoding.
 	Encoder media.EncoderOptions
-
-	queue int           // as in media.SinkOptions
-	delay time.Duration // the same
+	// NoAudio and NoVideo leave a kind of media away.
+	NoAudio, NoVideo bool
+	// MaxQueue bounds the bytes that wait for the target, MaxDelay their age.
+	// Defaults: those of media.SinkOptions.
+	MaxQueue int
+	MaxDelay time.Duration
 }
 
 // RefusedError, returned by a Bridge.Plan, refuses the call.

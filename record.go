@@ -32,7 +32,7 @@ func (s *Session) Record(o record.Options) (*record.Recording, error) {
 		return nil, err
 	}
 	sink := r.SinkOptions()
-	_, err = s.AddOutput(Target{Name: sink.Name, Sink: rec, Audio: sink.Audio, queue: sink.MaxQueue, delay: sink.MaxDelay})
+	_, err = s.AddOutput(Target{Name: sink.Name, Sink: rec, Audio: sink.Audio, MaxQueue: sink.MaxQueue, MaxDelay: sink.MaxDelay})
 	if err != nil {
 		return nil, err // AddOutput has closed the recording
 	}

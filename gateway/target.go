@@ -30,7 +30,7 @@ func (g *Gateway) URL(application string) string {
 
 // openTarget publishes to the embedded server without a connection, and to
 // others over RTMP.
-func (g *Gateway) openTarget(t trunkcast.OpenTarget) (media.Sink, error) {
+func (g *Gateway) openTarget(t trunkcast.TargetRequest) (media.Sink, error) {
 	app, embedded := g.embedded(t.URL)
 	if !embedded {
 		return g.Bridge.OpenPublisher(t)

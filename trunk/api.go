@@ -31,6 +31,13 @@ type Handler interface {
 	ServeCall(ctx context.Context, c *Call)
 }
 
+// A ConfigChecker is a [Handler] that knows what of the configuration it cannot
+// serve. CheckConfigs is called before the server listens, which does not start
+// when it returns an error. It must not use the server.
+type ConfigChecker interface {
+	CheckConfigs(trunks []Config) error
+}
+
 // HandlerFunc is a function that is a [Handler].
 type HandlerFunc func(ctx context.Context, c *Call)
 

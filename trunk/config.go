@@ -82,6 +82,12 @@ type Config struct {
 	Audio        string // "aac" (default), "copy", "opus": audio of the RTMP stream
 	AudioBitRate int    // of the encoder in bit/s; default 64000
 	Record       bool   // record every call
+
+	// Warnings tell what LoadConfig has read but what is probably not meant. A
+	// Server logs them when it starts.
+	Warnings []string
+
+	origin *origin // nil: not read from a file
 }
 
 // PortRange is an inclusive range of UDP ports.

@@ -3,7 +3,6 @@ package trunk
 import (
 	"cmp"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"net/url"
 	"os"
@@ -15,22 +14,20 @@ import (
 	"github.com/trunkcast/trunkcast/internal/yamlfile"
 )
 
-// LoadConfig reads a sip_trunk.yml. Errors name file, line and key. Warnings
-// about what is read but probably not meant go to the default logger; use
-// [ParseConfig] to get them as values.
+// LoadConfig reads a sip_trunk.yml. Errors, all that there are, name file, line
+// and key. Warnings about what is read but probably not meant are in
+// Config.Warnings; a [Server] logs them when it starts.
 func LoadConfig(name string) ([]Config, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	trunks, warnings, err := ParseConfig(name, data)
-	for _, w := range warnings {
-		slog.Warn("trunk file", "warning", w)
-	}
+	trunks, _, err := ParseConfig(name, data)
 	return trunks, err
 }
 
-// ParseConfig reads the text of a sip_trunk.yml; name is used in messages.
+// ParseConfig reads the text of a sip_trunk.yml; name is used in messages. The
+// warnings are those of all trunks.
 // Next to the shape that was meant, trunks below the key "trunks", it reads
 // the one that the product's manual prints, where an empty "trunks:" is
 // followed by trunks in column 0.
@@ -44,6 +41,8 @@ func ParseConfig(name string, data []byte) (trunks []Config, warnings []string, 
 		return nil, nil, err
 	}
 	var list []yamlfile.Entry
+	var errs []error
+	stray := map[string]string{} // warnings of trunks beside "trunks:"
 	emptyTrunks := false
 	for _, e := range entries {
 		switch {
@@ -52,30 +51,50 @@ func ParseConfig(name string, data []byte) (trunks []Config, warnings []string, 
 		case e.Key == "trunks":
 			below, err := e.Value.Entries()
 			if err != nil {
-				return nil, nil, err
+				errs = append(errs, err)
 			}
 			list = append(list, below...)
 		case emptyTrunks && e.Value.IsMap():
-			warnings = append(warnings, fmt.Sprintf("%s:%d: %s stands beside trunks:, not below it; read as a trunk (indent it by one space)",
-				name, e.Value.Line(), e.Key))
+			stray[e.Key] = fmt.Sprintf("%s:%d: %s stands beside trunks:, not below it; read as a trunk (indent it by one space)",
+				name, e.Value.Line(), e.Key)
 			list = append(list, e)
 		default:
-			return nil, nil, e.Value.Errorf("unknown key (known: trunks)")
+			errs = append(errs, e.Value.Errorf("unknown key (known: trunks)"))
 		}
 	}
-	if len(list) == 0 {
-		return nil, nil, root.Errorf("no trunks")
+	if len(list) == 0 && len(errs) == 0 {
+		errs = append(errs, root.Errorf("no trunks"))
 	}
 	for _, e := range list {
 		c := Config{Name: e.Key}
-		w, err := c.load(e.Value)
-		if err != nil {
-			return nil, warnings, err
+		if w := stray[e.Key]; w != "" {
+			c.Warnings = append(c.Warnings, w)
 		}
-		warnings = append(warnings, w...)
+		if err := c.load(e.Value); err != nil {
+			errs = append(errs, err)
+		}
+		warnings = append(warnings, c.Warnings...)
 		trunks = append(trunks, c)
 	}
+	if err := yamlfile.Join(errs...); err != nil {
+		return nil, warnings, err
+	}
 	return trunks, warnings, nil
+}
+
+// origin is where the keys of a Config stood, by key, for what is only found
+// after reading.
+type origin struct{ lines map[string]yamlfile.Node }
+
+// KeyError is an error about a key: with file and line, if c was read from a
+// file and has the key, else with the trunk's name.
+func (c *Config) KeyError(key string, err error) error {
+	if c.origin != nil {
+		if n, ok := c.origin.lines[key]; ok {
+			return n.Wrap(err)
+		}
+	}
+	return &ConfigError{Trunk: c.Name, Err: fmt.Errorf("%s: %w", key, err)}
 }
 
 // The bounds of the jitter buffer: those that may be configured, and those that
@@ -87,9 +106,10 @@ const (
 	usualJitterMax = 400 * time.Millisecond
 )
 
-// load reads one trunk. What it returns beside the error are warnings.
-func (c *Config) load(n yamlfile.Node) ([]string, error) {
-	var lines = map[string]yamlfile.Node{} // where the keys stood, for checks after reading
+// load reads one trunk.
+func (c *Config) load(n yamlfile.Node) error {
+	lines := map[string]yamlfile.Node{}
+	c.origin = &origin{lines}
 	fields := c.fields()
 	for key, set := range fields {
 		fields[key] = func(n yamlfile.Node) error {
@@ -98,22 +118,25 @@ func (c *Config) load(n yamlfile.Node) ([]string, error) {
 		}
 	}
 	if err := n.Fields(fields, "localPort", "proxyIp", "url"); err != nil {
-		return nil, err
+		return err
 	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return nil, n.Errorf("tlsCert and tlsKey go together")
+	if c.TLSCert != "" && c.TLSKey == "" {
+		return lines["tlsCert"].Errorf("it goes together with tlsKey, which is missing")
+	}
+	if c.TLSKey != "" && c.TLSCert == "" {
+		return lines["tlsKey"].Errorf("it goes together with tlsCert, which is missing")
 	}
 	if c.Password != "" && c.Login == "" && c.AuthUser == "" {
-		return nil, lines["password"].Errorf("a password without login or authUser")
+		return lines["password"].Errorf("a password without login or authUser")
 	}
 	if low, high := cmp.Or(c.JitterMin, usualJitterMin), cmp.Or(c.JitterMax, usualJitterMax); low > high {
-		at := lines["jitterMin"]
 		if c.JitterMin == 0 {
-			at = lines["jitterMax"]
+			return lines["jitterMax"].Errorf("%v is below jitterMin %v", high, low)
 		}
-		return nil, at.Errorf("jitterMin %v is above jitterMax %v", low, high)
+		return lines["jitterMin"].Errorf("%v is above jitterMax %v", low, high)
 	}
-	return c.bandwidthWarnings(lines["sdpParams"]), nil
+	c.Warnings = append(c.Warnings, c.bandwidthWarnings(lines["sdpParams"])...)
+	return nil
 }
 
 // fields lists the keys of a trunk.

@@ -1,6 +1,7 @@
 package trunk
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
@@ -58,7 +59,7 @@ func TestProductFileBothShapes(t *testing.T) {
 			if !strings.HasPrefix(got.SDP, "o=10009 2469") || strings.Count(strings.TrimSpace(got.SDP), "\n") != 9 || strings.Contains(got.SDP, "\r") {
 				t.Errorf("sdp %q", got.SDP)
 			}
-			got.SDP = ""
+			got.SDP, got.Warnings, got.origin = "", nil, nil
 			if len(trunks) != 1 || !reflect.DeepEqual(got, want) {
 				t.Errorf("got %+v", trunks)
 			}
@@ -137,11 +138,13 @@ func TestConfigErrors(t *testing.T) {
 		{head + "  remotePort: 99999\n", "x.yml:6: trunks.a.remotePort: 99999 is not between 1 and 65535"},
 		{head + "  remotePort: many\n", `x.yml:6: trunks.a.remotePort: "many" is not a whole number`},
 		{head + "  jitterMin: 1ms\n", "x.yml:6: trunks.a.jitterMin: 1ms is not between 10ms and 2s"},
-		{head + "  jitterMin: 500ms\n", "x.yml:6: trunks.a.jitterMin: jitterMin 500ms is above jitterMax 400ms"},
-		{head + "  jitterMin: 90ms\n  jitterMax: 80ms\n", "x.yml:6: trunks.a.jitterMin: jitterMin 90ms is above jitterMax 80ms"},
-		{head + "  jitterMax: 30ms\n", "x.yml:6: trunks.a.jitterMax: jitterMin 40ms is above jitterMax 30ms"},
+		{head + "  jitterMin: 500ms\n", "x.yml:6: trunks.a.jitterMin: 500ms is above jitterMax 400ms"},
+		{head + "  jitterMin: 90ms\n  jitterMax: 80ms\n", "x.yml:6: trunks.a.jitterMin: 90ms is above jitterMax 80ms"},
+		{head + "  jitterMax: 30ms\n", "x.yml:6: trunks.a.jitterMax: 30ms is below jitterMin 40ms"},
 		{head + "  damagedVideo: show\n", `x.yml:6: trunks.a.damagedVideo: "show" is not one of hold, pass`},
 		{head + "  maxVideoBitRate: 1M\n", `x.yml:6: trunks.a.maxVideoBitRate: "1M" is not a whole number`},
+		{head + "  tlsCert: cert.pem\n", "x.yml:6: trunks.a.tlsCert: it goes together with tlsKey"},
+		{head + "  tlsKey: key.pem\n", "x.yml:6: trunks.a.tlsKey: it goes together with tlsCert"},
 		{head + "  transport: sctp\n", `x.yml:6: trunks.a.transport: "sctp" is not one of udp, tcp, tls`},
 		{head + "  allow: [10.0.0.0/8, nonsense]\n", `x.yml:6: trunks.a.allow: "nonsense" is neither`},
 		{head + "  mediaPorts: 5\n", "x.yml:6: trunks.a.mediaPorts: "},
@@ -161,6 +164,43 @@ func TestConfigErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.120q\n got %v\nwant %s", c.text, err, c.want)
 		}
+	}
+}
+
+// TestAllErrors: who mends a file need not start again for each of them.
+func TestAllErrors(t *testing.T) {
+	text := "trunks:\n a:\n  localPort: none\n  proxyIp: h h\n  extra: 1\n b:\n  localPort: 1\nother: 1\n"
+	_, _, err := ParseConfig("x.yml", []byte(text))
+	for _, want := range []string{
+		"x.yml:3: trunks.a.localPort: ", "x.yml:4: trunks.a.proxyIp: ", "x.yml:5: trunks.a.extra: ", "x.yml:2: trunks.a: key url ",
+		"x.yml:6: trunks.b: key proxyIp", "x.yml:6: trunks.b: key url ", "x.yml:8: other: ",
+	} {
+		if err == nil || strings.Count(err.Error(), want) != 1 {
+			t.Errorf("not told once: %q in\n%v", want, err)
+		}
+	}
+	text = "trunks:\n a:\n"
+	for i := range 10_000 {
+		text += fmt.Sprintf("  unknown%d: 1\n", i)
+	}
+	if _, _, err = ParseConfig("x.yml", []byte(text)); err == nil || len(err.Error()) > 30_000 || !strings.Contains(err.Error(), "more errors") {
+		t.Errorf("very many: %.300v", err)
+	}
+}
+
+// TestKeyError places an error that is found after reading.
+func TestKeyError(t *testing.T) {
+	trunks, _, err := ParseConfig("x.yml", []byte("trunks:\n a:\n  localPort: 1\n  proxyIp: h\n  url: rtmp://h/live\n  streamName: x\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cause := errors.New("wrong")
+	if err := trunks[0].KeyError("streamName", cause); err.Error() != "x.yml:6: trunks.a.streamName: wrong" || !errors.Is(err, cause) {
+		t.Errorf("of a file: %v", err)
+	}
+	own := Config{Name: "own"}
+	if err := own.KeyError("streamName", cause); err.Error() != "trunk own: streamName: wrong" || !errors.Is(err, cause) {
+		t.Errorf("of a program: %v", err)
 	}
 }
 

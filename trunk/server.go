@@ -149,6 +149,11 @@ func (s *Server) prepare(ctx context.Context) error {
 	s.key = make([]byte, 32)
 	rand.Read(s.key)
 	s.calls = map[*Call]struct{}{}
+	if checker, ok := s.Handler.(ConfigChecker); ok {
+		if err := checker.CheckConfigs(s.Trunks); err != nil {
+			return err
+		}
+	}
 	if err := s.makeTrunks(); err != nil {
 		return err
 	}
@@ -172,6 +177,9 @@ func (s *Server) makeTrunks() error {
 	var list []*Trunk
 	seen := map[string]bool{}
 	for _, c := range s.Trunks {
+		for _, w := range c.Warnings {
+			s.log.Warn("trunk file", "trunk", c.Name, "warning", w)
+		}
 		t, err := newTrunk(s, c)
 		if err == nil && seen[c.Name] {
 			err = errors.New("two trunks have this name")

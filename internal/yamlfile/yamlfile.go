@@ -31,7 +31,12 @@ type Error struct {
 	Line int    // from 1; 0 when the error is about the whole file
 	Key  string // path of keys, such as "trunks.pbx.localPort"; may be empty
 	Msg  string
+
+	err error // what Msg tells of, if it is wrapped
 }
+
+// Unwrap returns the cause, nil if there is none.
+func (e *Error) Unwrap() error { return e.err }
 
 func (e *Error) Error() string {
 	var b strings.Builder
@@ -93,6 +98,11 @@ func (n Node) Errorf(format string, args ...any) error {
 	return &Error{File: n.file, Line: n.line, Key: n.key, Msg: fmt.Sprintf(format, args...)}
 }
 
+// Wrap returns an error about n that wraps err.
+func (n Node) Wrap(err error) error {
+	return &Error{File: n.file, Line: n.line, Key: n.key, Msg: err.Error(), err: err}
+}
+
 // Line is the number of the line where the key of n stands, from 1.
 func (n Node) Line() int { return n.line }
 
@@ -146,32 +156,59 @@ func (n Node) Entries() ([]Entry, error) {
 }
 
 // Fields gives the value of each key to its setter. Keys without a setter are
-// errors, and so are missing ones of required.
+// errors, and so are missing ones of required. All errors are returned, see
+// [Join].
 func (n Node) Fields(setters map[string]Setter, required ...string) error {
 	entries, err := n.Entries()
 	if err != nil {
 		return err
 	}
+	var errs []error
 	seen := map[string]bool{}
 	for _, e := range entries {
 		set := setters[e.Key]
-		if set == nil {
-			return e.Value.Errorf("unknown key%s", suggestion(e.Key, setters))
+		switch {
+		case set == nil && len(errs) < maxErrors:
+			errs = append(errs, e.Value.Errorf("unknown key%s", suggestion(e.Key, setters)))
+		case set == nil:
+			errs = append(errs, errMore)
+		case e.Value.Empty(): // it keeps its default
+		default:
+			seen[e.Key] = true
+			if err := set(e.Value); err != nil {
+				errs = append(errs, err)
+			}
 		}
-		if e.Value.Empty() {
-			continue // a key without a value keeps its default
-		}
-		if err := set(e.Value); err != nil {
-			return err
-		}
-		seen[e.Key] = true
 	}
 	for _, k := range required {
 		if !seen[k] {
-			return n.Errorf("key %s is missing", k)
+			errs = append(errs, n.Errorf("key %s is missing", k))
 		}
 	}
-	return nil
+	return Join(errs...)
+}
+
+// maxErrors are told of one file.
+const maxErrors = 20
+
+// errMore stands for an error that is not told.
+var errMore = errors.New("one more error")
+
+// Join makes one error, one a line, of those that are not nil; of very many it
+// tells the first and how many more there are.
+func Join(errs ...error) error {
+	var flat []error
+	for _, err := range errs {
+		if list, ok := err.(interface{ Unwrap() []error }); ok {
+			flat = append(flat, list.Unwrap()...)
+		} else if err != nil {
+			flat = append(flat, err)
+		}
+	}
+	if more := len(flat) - maxErrors; more > 0 {
+		flat = append(flat[:maxErrors:maxErrors], fmt.Errorf("and %d more errors", more))
+	}
+	return errors.Join(flat...)
 }
 
 // suggestion names the known key that differs in case only or shares the

@@ -29,7 +29,9 @@ type dialling struct {
 	call    *Call
 	invite  *sip.Request
 	forget  *time.Timer
-	rang    bool // a provisional response came; for the goroutine that dials
+	rang    bool          // a provisional response came; for the goroutine that dials
+	decided func()        // closes fate
+	fate    chan struct{} // closed when it is known which 2xx the call takes, if any
 	mu      sync.Mutex
 	branch  string // tag of the one that has won, or empty
 	others  map[string]*Call
@@ -252,6 +254,8 @@ func (c *Call) nextInvite(uri sip.Uri, auth *credentials) *sip.Request {
 // expect makes the answers of all branches find their INVITE.
 func (k *socket) expect(c *Call, req *sip.Request, life time.Duration) *dialling {
 	d := &dialling{call: c, invite: req, others: map[string]*Call{}, preview: map[string]preview{}, rseq: map[string]uint64{}}
+	d.fate = make(chan struct{})
+	d.decided = sync.OnceFunc(func() { close(d.fate) })
 	id := c.id + "\x00" + c.key.local
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -274,11 +278,14 @@ func (k *socket) forget(id string, d *dialling) {
 // attempt sends one INVITE and waits for its final response. When ctx ends it
 // is cancelled, and a 2xx that comes all the same is acknowledged and ended in
 // the background.
-func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, d *dialling, progress func(*sip.Response)) (*sip.Response, error) {
+func (c *Call) attempt(ctx context.Context, req *sip.Request, to sipnet.Target, d *dialling, progress func(*sip.Response)) (res *sip.Response, err error) {
 	cancelled := false // then late sees to the end
 	defer func() {
 		if !cancelled {
 			d.forget.Reset(forkLife)
+		}
+		if cancelled || err != nil || res.StatusCode > 299 { // else established decides
+			d.decided()
 		}
 	}()
 	c.mu.Lock()
@@ -358,6 +365,7 @@ func (d *dialling) late(tx *sipnet.ClientTx) {
 // fork ends the dialog of a 2xx that nobody waits for: of another branch, or
 // after a CANCEL (RFC 3261 section 13.2.2.4).
 func (d *dialling) fork(res *sip.Response) {
+	<-d.fate // a repeated 2xx may be faster than who waits for the first
 	tag := tagOf(res.To().Params)
 	d.mu.Lock()
 	if tag == d.branch && d.branch != "" {
@@ -403,6 +411,7 @@ func (c *Call) established(res *sip.Response, d *dialling, invite *sip.Request) 
 	c.mu.Lock()
 	if c.phase == ended { // the server closes
 		c.mu.Unlock()
+		d.decided()
 		d.fork(res)
 		return c.Err()
 	}
@@ -416,6 +425,7 @@ func (c *Call) established(res *sip.Response, d *dialling, invite *sip.Request) 
 	d.branch = tag
 	before := d.preview[tag]
 	d.mu.Unlock()
+	d.decided()
 	c.sock.enter(key, c)
 	c.admitPeers(peers)
 	c.confirmAnswer(invite)

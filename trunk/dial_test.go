@@ -315,6 +315,31 @@ func TestDialNextAddress(t *testing.T) {
 	q.Response(q.Request("BYE"), 200, "", "", "")
 }
 
+// An answer that is repeated before the one who dials has looked at it is not
+// taken for that of another branch, and ended.
+func TestAnswerRepeatedAtOnce(t *testing.T) {
+	for range 5 {
+		p := trunktest.NewPeer(t, "udp")
+		s := serve(t, &Server{Trunks: []Config{{RemotePort: int(p.Addr().Port())}}})
+		answered := make(chan bool)
+		c, _ := dial(t, s, func() {
+			req := p.Request("INVITE")
+			p.Response(req, 180, "x", "", "")
+			for range 3 {
+				p.Response(req, 200, "x", "Contact: "+p.Contact()+"\r\n", "v=0\r\n")
+			}
+			eventually(t, "four responses", func() bool { return s.sockets[0].ep.Stats().Received >= 4 })
+			close(answered)
+		}, DialOptions{Number: "1", OnProgress: func(*sip.Response) { <-answered }})
+		p.Request("ACK")
+		if p.Try(50*time.Millisecond, func(m *trunktest.Message) bool { return m.Method == "BYE" }) != nil || c.Err() != nil {
+			t.Fatalf("the call was ended: %v", c.Err())
+		}
+		go c.Hangup(context.Background(), "")
+		p.Response(p.Request("BYE"), 200, "", "", "")
+	}
+}
+
 // Two servers of this package call each other, many at once.
 func TestServersCall(t *testing.T) {
 	const calls = 40

@@ -21,7 +21,7 @@
 //
 // Imports go down this list only:
 //
-//	media            codecs, tracks, frames, Sink, Source, Stream; the standard library only
+//	media            codecs, tracks, frames, Sink, Source, Stream; of others the resampler only
 //	media/sdp        offer and answer as functions on values
 //	media/rtpio      RTP, RTCP, SRTP of one call
 //	media/aac, ...   audio codecs, each to be left out by a program that needs it not
@@ -30,6 +30,7 @@
 //	inject           files and other sources to play to a caller: Session.Inject
 //	inject/httpfile  files of web servers, inject/s3 of S3, inject/rtsp streams of cameras
 //	trunk            Server, Trunk, Call: SIP without media
+//	record           calls into files, record/s3 and from there to S3
 //	trunkcast        Bridge, Session
 //	gateway          all of it as a program: see examples/gateway
 //

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 
 	"github.com/trunkcast/trunkcast/media"
@@ -17,6 +18,8 @@ type TargetRequest struct {
 	NeedKeyFrame func()
 	// OnState may be told changes of the connection.
 	OnState func(rtmp.State, error)
+	// Logger has the call's trunk, Call-ID and number.
+	Logger *slog.Logger
 }
 
 // Output is one target that a session's stream goes to.
@@ -77,7 +80,7 @@ func (s *Session) AddOutput(t Target) (*Output, error) {
 		if open == nil {
 			open = s.bridge.OpenPublisher
 		}
-		sink, err := open(TargetRequest{Target: t, NeedKeyFrame: s.media.RequestKeyFrame, OnState: func(st rtmp.State, err error) {
+		sink, err := open(TargetRequest{Target: t, Logger: s.log, NeedKeyFrame: s.media.RequestKeyFrame, OnState: func(st rtmp.State, err error) {
 			s.tell(Event{Type: OutputState, Output: o.name, State: st, Err: err})
 		}})
 		if err != nil {
@@ -164,9 +167,13 @@ func (s *Session) Outputs() []*Output {
 
 // OpenPublisher is the default of OpenTarget: an rtmp.Publisher.
 func (b *Bridge) OpenPublisher(t TargetRequest) (media.Sink, error) {
+	log := t.Logger
+	if log == nil {
+		log = b.log
+	}
 	p := &rtmp.Publisher{
 		URL: t.URL, StreamName: t.StreamName, NeedKeyFrame: t.NeedKeyFrame, TLS: b.TLS,
-		Logger:  b.log.With("output", t.Name, "stream", t.StreamName),
+		Logger:  log.With("output", t.Name, "stream", t.StreamName),
 		OnState: t.OnState,
 	}
 	if err := p.Start(); err != nil {

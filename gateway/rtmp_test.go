@@ -156,7 +156,7 @@ func TestRefusedTarget(t *testing.T) {
 			"rtmp://caster:wrong@" + login.Addr().String() + "/live", "output ended", func(err error) bool { return errors.Is(err, rtmp.ErrAuth) }, true,
 		},
 		"key": {
-			keys.URL("live") + "?key=wrong", "RTMP publishing interrupted", func(err error) bool {
+			keys.URL("live") + "?key=wrong", "RTMP publishing does not begin", func(err error) bool {
 				var refused *rtmp.RefusedError
 				return errors.As(err, &refused) && refused.Stage == "publish"
 			}, false,

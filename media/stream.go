@@ -18,7 +18,7 @@ import (
 // on and until the last of them has gone.
 //
 //	WriteFrame --+--------------------------------> queue --goroutine--> Sink
-//	             |                                    ^
+//	             |                                    ^    (who writes --> DirectSink)
 //	             +--> decode, resample, encode -------+
 //	                  (one goroutine a target codec)
 //

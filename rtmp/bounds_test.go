@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -198,4 +199,22 @@ func (l *tagList) data() (list []dataTag) {
 		list = append(list, dataTag{t.time, vals[1].(string)})
 	}
 	return list
+}
+
+// TestRefusalsAreLoggedOnce: a client that tries again is one warning.
+func TestRefusalsAreLoggedOnce(t *testing.T) {
+	s := &Server{}
+	a, b := no{host: "h", stream: "live/x", code: "c"}, no{host: "h", stream: "live/y", code: "c"}
+	for i, c := range []struct {
+		no   no
+		want slog.Level
+	}{{a, slog.LevelWarn}, {a, slog.LevelDebug}, {b, slog.LevelWarn}, {b, slog.LevelDebug}, {a, slog.LevelWarn}} {
+		if got := s.noLevel(c.no); got != c.want {
+			t.Errorf("refusal %d: %s", i, got)
+		}
+	}
+	s.lastNo.at = time.Now().Add(-time.Minute)
+	if got := s.noLevel(a); got != slog.LevelWarn {
+		t.Errorf("a minute later: %s", got)
+	}
 }

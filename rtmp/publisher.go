@@ -91,7 +91,7 @@ type Publisher struct {
 	// doubles each time. Defaults 100 ms and 10 s.
 	RetryMin, RetryMax time.Duration
 	// GiveUp tells whether to end for good after an attempt that failed,
-	// counted from 1 since the Publisher was last live. Nil goes on for ever,
+	// counted from 1 since the Publisher was last live for 2 s or more. Nil goes on for ever,
 	// except when user name or password were refused.
 	GiveUp func(err error, attempt int) bool
 	// MaxQueue bounds the bytes that wait for a slow server or for the

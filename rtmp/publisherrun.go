@@ -200,10 +200,15 @@ func (p *Publisher) setState(s State, err error) {
 	p.state = s
 	p.stats.Since = time.Now()
 	level := p.warnLevel(s, err)
+	never, last := p.stats.Connects == 0, p.stats.LastError
 	p.mu.Unlock()
 	switch {
+	case err != nil && never:
+		p.log.Log(context.Background(), level, "RTMP publishing does not begin", "state", s.String(), "error", err)
 	case err != nil:
 		p.log.Log(context.Background(), level, "RTMP publishing interrupted", "state", s.String(), "error", err)
+	case s == Closed && never:
+		p.log.Warn("nothing was published", "state", s.String(), "error", last)
 	case s == Live, s == Closed:
 		p.log.Info("RTMP publishing", "state", s.String())
 	}

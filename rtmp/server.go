@@ -75,6 +75,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*serverConn]struct{}
 	refused   uint64
+	lastNo    no
 	wg        sync.WaitGroup
 }
 

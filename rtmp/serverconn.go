@@ -254,13 +254,42 @@ func (c *serverConn) admitted(r *Request, key string, hook func(context.Context,
 	return hook(ctx, r)
 }
 
+// no is a refusal.
+type no struct {
+	host, stream, code string
+	at                 time.Time
+}
+
+// noLevel is Warn for a refusal that is not that of a moment ago, else Debug:
+// a client that tries for ever is one line of the log a minute.
+func (s *Server) noLevel(n no) slog.Level {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n.at = time.Now()
+	last := s.lastNo
+	if last.host == n.host && last.stream == n.stream && last.code == n.code && n.at.Sub(last.at) < time.Minute {
+		return slog.LevelDebug
+	}
+	s.lastNo = n
+	return slog.LevelWarn
+}
+
+func hostOf(a net.Addr) string {
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	return host
+}
+
 // refuse tells the client why and ends the connection.
 func (c *serverConn) refuse(stream uint32, code string, r *Request, err error) error {
 	name := ""
 	if r != nil {
 		name = r.Name()
 	}
-	c.log.Warn("RTMP client refused", "stream", name, "code", code, "error", err)
+	c.log.Log(context.Background(), c.server.noLevel(no{host: hostOf(c.nc.RemoteAddr()), stream: name, code: code}),
+		"RTMP client refused", "stream", name, "code", code, "error", err)
 	text := strings.TrimPrefix(err.Error(), "rtmp: ")
 	_ = c.command(stream, "onStatus", 0, nil, status("error", code, text))
 	c.closeWhenWritten()

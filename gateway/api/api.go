@@ -119,7 +119,11 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		e = Error{Status: http.StatusInternalServerError, Message: err.Error()}
 	}
 	e.Reason, e.Path, e.Timestamp = http.StatusText(e.Status), r.URL.Path, time.Now().UnixMilli()
-	h.Logger.Info("request refused", "path", e.Path, "status", e.Status, "error", e.Message, "remote_addr", r.RemoteAddr)
+	level := slog.LevelInfo
+	if e.Status == http.StatusNotFound { // who polls for what is not there yet
+		level = slog.LevelDebug
+	}
+	h.Logger.Log(r.Context(), level, "request refused", "path", e.Path, "status", e.Status, "error", e.Message, "remote_addr", r.RemoteAddr)
 	h.write(w, e.Status, e)
 }
 

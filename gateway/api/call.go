@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/trunkcast/trunkcast"
@@ -110,12 +111,22 @@ func describeOutput(out *Call, s *trunkcast.Session) {
 		if o.RTMP == nil {
 			continue
 		}
-		out.RTMPURL, out.RTMPStream = o.RTMP.URL, s.Stream().Name
+		out.RTMPURL, out.RTMPStream = application(o.RTMP.URL, s.Stream().Name), s.Stream().Name
 		out.RTMPStreamStatus = map[rtmp.State]string{
 			rtmp.Live: "PUBLISHING", rtmp.Connecting: "PENDING", rtmp.Waiting: "PENDING", rtmp.Closed: "FAILED",
 		}[o.RTMP.State]
 		return
 	}
+}
+
+// application is the URL of a stream less the stream's name.
+func application(url, stream string) string {
+	url, query, found := strings.Cut(url, "?")
+	url = strings.TrimSuffix(url, "/"+stream)
+	if found {
+		url += "?" + query
+	}
+	return url
 }
 
 func (h *Handler) callFindAll(_ *http.Request, _ request) (any, error) {

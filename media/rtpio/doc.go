@@ -4,8 +4,8 @@
 //	          Offer, Answer, Accept, Rollback (SDP bodies, from the SIP side)
 //	                            |
 //	caller --UDP--> demultiplex, latch, decrypt --> receiver --Frames--> Output
-//	   ^            (a goroutine a socket)          (a goroutine: play-out,
-//	   |                                             reports, key frames)
+//	   ^            (polled by the play-out         (a goroutine: play-out,
+//	   |             or a goroutine a socket)        reports, key frames)
 //	   '--UDP-- encrypt <-- packetize, pace <-- WriteFrame, SendDTMF, silence
 //
 // A [Session] opens sockets when a negotiation needs them, from the [Ports]

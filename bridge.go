@@ -51,7 +51,8 @@ type Bridge struct {
 	// HangupTimeout is the longest to wait for a caller to confirm a BYE of
 	// ours. Default 2 s.
 	HangupTimeout time.Duration
-	// Logger gets the life of calls. Nil discards.
+	// Logger gets the life of calls. Nil discards. The end of a call, and a
+	// refusal, goes to that of the trunk.Server.
 	Logger *slog.Logger
 
 	once     sync.Once
@@ -116,7 +117,11 @@ func (b *Bridge) begin(ctx context.Context, c *trunk.Call) (s *Session, err erro
 		return nil, err
 	}
 	s = newSession(b, c, plan)
-	return s, b.claim(ctx, s)
+	if err := b.claim(ctx, s); err != nil {
+		return s, err
+	}
+	c.Note("stream", s.stream.Name)
+	return s, nil
 }
 
 // panicked logs a panic of code that is not ours and makes an error of it.
@@ -167,8 +172,9 @@ func (b *Bridge) refuse(c *trunk.Call, err error) {
 	case errors.As(err, &r):
 		code, reason, rule = r.Code, r.Reason, r.Rule
 	}
-	b.log.Warn("call refused", "trunk", c.Trunk().Name(), "call_id", c.ID(), "number", c.Number(),
-		"code", code, "rule", rule, "error", err)
+	if c.Err() == nil && r == nil && !errors.Is(err, ErrPanic) {
+		b.log.Error("no plan for a call", "trunk", c.Trunk().Name(), "call_id", c.ID(), "number", c.Number(), "error", err)
+	}
 	_ = c.Reject(code, reason, rule)
 	b.tell(Event{Type: CallRefused, Call: c, Err: err})
 }
@@ -274,7 +280,8 @@ func (b *Bridge) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// Close is Shutdown without patience.
+// Close is Shutdown with little patience: 2 s, after which sessions may still
+// be about to end.
 func (b *Bridge) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), defaultHangupTimeout)
 	defer cancel()

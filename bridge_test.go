@@ -21,13 +21,20 @@ import (
 // serve runs a bridge on a trunk of loopback and returns its SIP address.
 func serve(t *testing.T, b *trunkcast.Bridge, change func(*trunk.Config)) netip.AddrPort {
 	t.Helper()
+	addr, _ := serveLogged(t, b, change)
+	return addr
+}
+
+// serveLogged is serve, with its log.
+func serveLogged(t *testing.T, b *trunkcast.Bridge, change func(*trunk.Config)) (netip.AddrPort, *syncBuilder) {
+	t.Helper()
 	no := false
 	cfg := trunk.Config{Name: "t", ListenAddress: "127.0.0.1", ProxyIP: "127.0.0.1", Register: &no}
 	if change != nil {
 		change(&cfg)
 	}
-	var log syncBuilder
-	b.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	log := &syncBuilder{}
+	b.Logger = slog.New(slog.NewTextHandler(log, nil))
 	srv := &trunk.Server{Trunks: []trunk.Config{cfg}, Handler: b, Logger: b.Logger}
 	if err := srv.Start(context.Background()); err != nil {
 		t.Fatal(err)
@@ -44,7 +51,7 @@ func serve(t *testing.T, b *trunkcast.Bridge, change func(*trunk.Config)) netip.
 			t.Log(log.String())
 		}
 	})
-	return srv.Trunk("t").Addr()
+	return srv.Trunk("t").Addr(), log
 }
 
 type syncBuilder struct {

@@ -115,7 +115,7 @@ func (b *Bridge) DefaultPlan(_ context.Context, c *trunk.Call) (*Plan, error) {
 	cfg := c.Trunk().Config()
 	template, err := ParseNameTemplate(cfg.StreamName)
 	if err != nil {
-		return nil, err
+		return nil, cfg.KeyError("streamName", err)
 	}
 	caps, err := b.capabilities(cfg)
 	if err != nil {
@@ -145,43 +145,6 @@ func (b *Bridge) DefaultPlan(_ context.Context, c *trunk.Call) (*Plan, error) {
 		}}
 	}
 	return p, nil
-}
-
-// CheckConfig finds what in a trunk's configuration only shows when a call
-// comes: its sdp block, sdpParams and stream name. The warnings tell what has
-// no effect.
-func CheckConfig(cfg trunk.Config) (warnings []string, err error) {
-	if _, err := ParseNameTemplate(cfg.StreamName); err != nil {
-		return nil, fmt.Errorf("trunk %s: streamName: %w", cfg.Name, err)
-	}
-	caps, err := newCapabilities(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("trunk %s: %w", cfg.Name, err)
-	}
-	if caps.Template != nil {
-		warnings = append(warnings, caps.Template.Warnings...)
-	}
-	if caps.Lines != nil {
-		warnings = append(warnings, caps.Lines.Warnings...)
-	}
-	return warnings, nil
-}
-
-// newCapabilities reads the sdp block and sdpParams of a trunk.
-func newCapabilities(cfg trunk.Config) (*sdp.Capabilities, error) {
-	caps := &sdp.Capabilities{Strict: cfg.StrictSDP}
-	var err error
-	if cfg.SDP != "" {
-		if caps.Template, err = sdp.ParseTemplate([]byte(cfg.SDP)); err != nil {
-			return nil, fmt.Errorf("sdp: %w", err)
-		}
-	}
-	if len(cfg.SDPParams) > 0 {
-		if caps.Lines, err = sdp.ParseLines(cfg.SDPParams); err != nil {
-			return nil, fmt.Errorf("sdpParams: %w", err)
-		}
-	}
-	return caps, nil
 }
 
 func sameNameOf(s string) SameName {

@@ -198,7 +198,7 @@ func (s *Session) end(err error) {
 	_ = s.media.Close()
 	_ = s.stream.CloseWrite()
 	s.watchers.Wait()
-	s.log.Info("call ended", "stream", s.stream.Name, "reason", err)
+	s.log.Debug("call written out", "stream", s.stream.Name)
 }
 
 // finish tells the end, when the name of the stream is free again.

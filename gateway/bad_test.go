@@ -58,11 +58,17 @@ func TestBadBodies(t *testing.T) {
 				t.Error("no Warning")
 			}
 			eventually(t, "end of it", func() bool { return len(r.Bridge.Sessions()) == 1 })
-			eventually(t, "the log tells", func() bool {
-				return r.about(leg.CallID, "level=WARN", `msg="call ended"`) > 0
-			})
-			if n := r.about(leg.CallID, "level=WARN", "level=ERROR"); n > 1 {
-				t.Errorf("%d warnings for one request", n)
+			refused := fmt.Sprintf(" code=%d ", c.code)
+			eventually(t, "the log tells", func() bool { return r.about(leg.CallID, refused) > 0 })
+			if n := r.about(leg.CallID, "level=WARN", "level=ERROR", `msg="call ended"`); n != 1 {
+				t.Errorf("%d lines for one request", n)
+			}
+			for line := range strings.Lines(r.log.String()) {
+				if strings.Contains(line, leg.CallID) && strings.Contains(line, "level=WARN") {
+					if !strings.Contains(line, `msg="call refused"`) || !strings.Contains(line, "number=101") || strings.Count(line, "reason=") != 1 {
+						t.Errorf("the line: %s", line)
+					}
+				}
 			}
 		})
 	}

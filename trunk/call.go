@@ -76,6 +76,7 @@ type Call struct {
 	answeredAt time.Time
 	onInfo     func(*sip.Request)
 	ringing    *time.Timer // repeats a provisional response
+	notes      []any       // of the program's for the log: see Note
 	session    session
 	abandon    context.CancelCauseFunc // of Dial; nil on an incoming call
 	near       []netip.Addr            // let in for this call
@@ -238,8 +239,43 @@ func (c *Call) ending(e *EndError, invite *sipnet.ServerTx) {
 	if invite != nil {
 		respond(invite, invite.NewResponse(487, "", nil))
 	}
-	c.log.Info("call ended", "by_peer", e.ByPeer, "code", e.Code, "reason", e.Reason, "error", e.Err,
-		"duration", time.Since(c.started))
+	c.logEnd(e)
+}
+
+// Note adds an attribute to the line that the log gets when the call ends.
+func (c *Call) Note(key string, value any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.notes = append(c.notes, key, value)
+}
+
+// logEnd writes the only line about the end of a call. One that we refuse is a
+// warning.
+func (c *Call) logEnd(e *EndError) {
+	level, msg := slog.LevelInfo, "call ended"
+	args := []any{"number", c.number}
+	c.mu.Lock()
+	refused := c.incoming && c.answeredAt.IsZero() && !e.ByPeer && e.Code >= 400
+	args = append(args, c.notes...)
+	c.mu.Unlock()
+	switch {
+	case refused:
+		level, msg = slog.LevelWarn, "call refused"
+	case e.ByPeer:
+		args = append(args, "ended_by", "far side", "duration", time.Since(c.started).Round(time.Millisecond))
+	default:
+		args = append(args, "ended_by", "us", "duration", time.Since(c.started).Round(time.Millisecond))
+	}
+	if e.Code != 0 {
+		args = append(args, "code", e.Code)
+	}
+	if e.Reason != "" {
+		args = append(args, "reason", e.Reason)
+	}
+	if e.Err != nil && e.Err.Error() != e.Reason {
+		args = append(args, "error", e.Err)
+	}
+	c.log.Log(context.Background(), level, msg, args...)
 }
 
 // release forgets the dialog when nothing more is due in it.

@@ -237,8 +237,15 @@ func (s *Server) refuse(t *Trunk, req *sip.Request, tx *sipnet.ServerTx, no *ref
 	if t != nil {
 		r.Trunk = t.cfg.Name
 	}
-	s.log.Warn("request refused", "trunk", r.Trunk, "call_id", r.CallID, "remote_addr", r.Remote,
-		"method", string(req.Method), "code", r.Code, "rule", r.Rule)
+	args := []any{"trunk", r.Trunk, "call_id", r.CallID, "remote_addr", r.Remote, "code", r.Code, "reason", r.Rule}
+	switch {
+	case req.Method != sip.INVITE:
+		s.log.Warn("request refused", append(args, "method", string(req.Method))...)
+	case t == nil:
+		s.log.Warn("call refused", args...)
+	default:
+		s.log.Warn("call refused", append(args, "number", t.number(req))...)
+	}
 	if s.OnRefused != nil && req.Method == sip.INVITE {
 		s.OnRefused(r)
 	}

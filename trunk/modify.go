@@ -202,7 +202,7 @@ func (c *Call) refuseOffer(tx *sipnet.ServerTx, err error) {
 	f := refusalOf(err)
 	res := tx.NewResponse(f.code, statusText(f.code), nil)
 	respond(tx, res, warning(f.warning, err.Error()))
-	c.log.Info("offer refused", "method", string(tx.Request().Method), "code", f.code, "error", err)
+	c.log.Warn("offer refused", "method", string(tx.Request().Method), "code", f.code, "error", err)
 }
 
 // updated answers an UPDATE (RFC 3311): of the session, or, without an offer,

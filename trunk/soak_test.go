@@ -309,7 +309,7 @@ func TestAnswerMeetsDeadline(t *testing.T) {
 			c.Reject(486, "", "")
 		})
 		// Both wait when the one who dials looks.
-		late := func(*sip.Response) { time.Sleep(time.Second) }
+		late := func(*sip.Response) { time.Sleep(2 * time.Second) }
 		refused := 0
 		for i := range 200 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)

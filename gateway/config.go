@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -33,8 +34,9 @@ type Config struct {
 	// SIPListen is the address of the default trunk. Default 127.0.0.1:40000;
 	// port 0 lets the system choose.
 	SIPListen string
-	// RTMPListen is the address of the embedded RTMP server, "off" for none.
-	// Default 127.0.0.1:1935; port 0 lets the system choose.
+	// RTMPListen is the address of the embedded RTMP server, "off" for none;
+	// port 0 lets the system choose. Default 127.0.0.1:1935 without Trunks or if
+	// one has no URL, else off.
 	RTMPListen string
 	// HTTPListen is the address of the REST interface, "off" for none. Default
 	// 127.0.0.1:8081; port 0 lets the system choose. It asks for no password.
@@ -106,7 +108,6 @@ func LoadConfig(name string) (Config, error) {
 	}
 	trunks := ""
 	fields := map[string]yamlfile.Setter{
-		"trunks":          yamlfile.String(&trunks),
 		"sipListen":       yamlfile.Parsed(&c.SIPListen, parseListen),
 		"rtmpListen":      yamlfile.Parsed(&c.RTMPListen, parseListenOrOff),
 		"httpListen":      yamlfile.Parsed(&c.HTTPListen, parseListenOrOff),
@@ -130,22 +131,29 @@ func LoadConfig(name string) (Config, error) {
 		"logFormat":       yamlfile.Enum(&c.LogFormat, "text", "json"),
 	}
 	maps.Copy(fields, c.Record.fields())
-	if err := root.Fields(fields); err != nil {
-		return c, err
+	var file yamlfile.Node
+	fields["trunks"] = func(n yamlfile.Node) error {
+		file = n
+		return yamlfile.String(&trunks)(n)
 	}
+	errs := []error{root.Fields(fields)}
 	if err := c.Record.check(); err != nil {
-		return c, root.Errorf("%v", err)
+		errs = append(errs, root.Wrap(err))
 	}
 	if (c.RTMPCert == "") != (c.RTMPKey == "") {
-		return c, root.Errorf("rtmpCert and rtmpKey go together")
+		errs = append(errs, root.Errorf("rtmpCert and rtmpKey go together"))
 	}
 	if trunks != "" {
 		if !filepath.IsAbs(trunks) {
 			trunks = filepath.Join(filepath.Dir(name), trunks)
 		}
-		c.Trunks, err = trunk.LoadConfig(trunks)
+		var opening *os.PathError
+		if c.Trunks, err = trunk.LoadConfig(trunks); errors.As(err, &opening) {
+			err = file.Wrap(err)
+		}
+		errs = append(errs, err)
 	}
-	return c, err
+	return c, yamlfile.Join(errs...)
 }
 
 func parseListen(s string) (string, error) {
@@ -176,7 +184,10 @@ func (c Config) withDefaults() Config {
 		c.SIPListen = DefaultSIPListen
 	}
 	if c.RTMPListen == "" {
-		c.RTMPListen = DefaultRTMPListen
+		c.RTMPListen = "off"
+		if c.needsServer() {
+			c.RTMPListen = DefaultRTMPListen
+		}
 	}
 	if c.HTTPListen == "" {
 		c.HTTPListen = DefaultHTTPListen

@@ -229,7 +229,7 @@ func TestBadAuthorities(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		err := gateway.Run(t.Context(), gateway.Config{SIPListen: "127.0.0.1:0", RTMPListen: "off", RTMPCA: file}, gateway.Options{})
+		err := gateway.Run(t.Context(), gateway.Config{SIPListen: "127.0.0.1:0", RTMPListen: "127.0.0.1:0", RTMPCA: file}, gateway.Options{})
 		if err == nil || !strings.Contains(err.Error(), "rtmpCa") || !strings.Contains(err.Error(), file) {
 			t.Errorf("%q: %v", text, err)
 		}

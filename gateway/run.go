@@ -84,9 +84,15 @@ func Codecs() []media.AudioCodec {
 // within Config.ShutdownTimeout. It returns nil after an orderly end, else
 // what went wrong: a [*ListenError] if an address is taken.
 func Run(ctx context.Context, cfg Config, opts Options) error {
+	if err := cfg.check(&opts); err != nil {
+		return err
+	}
 	g := &Gateway{cfg: cfg.withDefaults(), opts: opts, log: opts.Logger, fail: make(chan error, 1)}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
+	}
+	for _, w := range cfg.missing() {
+		g.log.Warn("configuration", "warning", w)
 	}
 	// The servers end by shutdown, in order, not by ctx.
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -143,7 +149,7 @@ func (g *Gateway) start(ctx context.Context) error {
 	return g.startHTTP(ctx)
 }
 
-// loadTrunks are those of the configuration, checked, or the default one.
+// loadTrunks are those of the configuration, or the default one.
 func (g *Gateway) loadTrunks() ([]trunk.Config, error) {
 	if len(g.cfg.Trunks) == 0 {
 		url := ""
@@ -152,15 +158,6 @@ func (g *Gateway) loadTrunks() ([]trunk.Config, error) {
 		}
 		t, err := defaultTrunk(g.cfg.SIPListen, url)
 		return []trunk.Config{t}, err
-	}
-	for _, t := range g.cfg.Trunks {
-		warnings, err := trunkcast.CheckConfig(t)
-		if err != nil {
-			return nil, err
-		}
-		for _, w := range warnings {
-			g.log.Warn("trunk file", "trunk", t.Name, "warning", w)
-		}
 	}
 	return g.cfg.Trunks, nil
 }

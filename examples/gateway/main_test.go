@@ -141,7 +141,7 @@ func TestEndsAtOnce(t *testing.T) {
 			[]string{"-sip", "127.0.0.1:0", "-rtmp", tcp.Addr().String()}, 1, []string{"RTMP server", tcp.Addr().String(), "-rtmp", "rtmpListen"},
 		},
 		"SIP port": {
-			[]string{"-sip", udp.LocalAddr().String(), "-rtmp", "off"}, 1, []string{"trunk default", udp.LocalAddr().String(), "-sip", "sipListen"},
+			[]string{"-sip", udp.LocalAddr().String(), "-rtmp", "127.0.0.1:0"}, 1, []string{"trunk default", udp.LocalAddr().String(), "-sip", "sipListen"},
 		},
 		"no file":     {[]string{"-trunks", "nowhere.yml"}, 1, []string{"nowhere.yml"}},
 		"unknown key": {[]string{"-trunks", unknown}, 1, []string{"unknown.yml:6", "localport"}},

@@ -136,7 +136,17 @@ func TestEndsAtOnce(t *testing.T) {
 		"version":      {[]string{"-version"}, 0, []string{"trunkcast gateway "}},
 		"help":         {[]string{"-help"}, 0, []string{"-trunks", "-demo", "-rtmp"}},
 		"unknown flag": {[]string{"-nothing"}, 1, []string{"-nothing"}},
-		"level":        {[]string{"-log", "loud"}, 1, []string{"-log", "loud"}},
+		"leftover":     {[]string{"sip_trunk.yml"}, 1, []string{"sip_trunk.yml", "-trunks"}},
+		"SIP form":     {[]string{"-sip", "40001"}, 1, []string{"-sip", "40001", "127.0.0.1:40000"}},
+		"RTMP form":    {[]string{"-rtmp", "1935"}, 1, []string{"-rtmp", "1935", "127.0.0.1:1935"}},
+		"SIP and trunks": {
+			[]string{"-sip", "127.0.0.1:0", "-trunks", write(t, "sip_trunk.yml", trunks)}, 1, []string{"-sip", "localPort"},
+		},
+		"nowhere": {[]string{"-rtmp", "off"}, 1, []string{"rtmpListen", "-rtmp"}},
+		"stream name": {
+			[]string{"-trunks", write(t, "named.yml", trunks+"  streamName: '{nope}'\n"), "-http", "off"}, 1, []string{"named.yml:6", "streamName", "{nope}"},
+		},
+		"level": {[]string{"-log", "loud"}, 1, []string{"-log", "loud"}},
 		"RTMP port": {
 			[]string{"-sip", "127.0.0.1:0", "-rtmp", tcp.Addr().String()}, 1, []string{"RTMP server", tcp.Addr().String(), "-rtmp", "rtmpListen"},
 		},
@@ -162,7 +172,7 @@ func TestEndsAtOnce(t *testing.T) {
 					t.Errorf("it does not say %q", text)
 				}
 			}
-			if lines := strings.Count(p.out.String(), "\n"); c.code != 0 && c.args[0] != "-nothing" && lines > 3 {
+			if lines := strings.Count(p.out.String(), "\n"); c.code != 0 && lines > 2 {
 				t.Errorf("%d lines for one error", lines)
 			}
 		})
@@ -255,6 +265,32 @@ func TestInterrupt(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSecondInterrupt: who has no time for an orderly end need not wait for it.
+func TestSecondInterrupt(t *testing.T) {
+	pbx := trunktest.NewPeer(t, "udp")
+	file := write(t, "sip_trunk.yml", fmt.Sprintf("trunks:\n pbx:\n  localPort: %d\n  listenAddress: 127.0.0.1\n"+
+		"  proxyIp: 127.0.0.1\n  remotePort: %d\n  login: trunk\n  url: rtmp://127.0.0.1:1/live\n", freePort(t), pbx.Addr().Port()))
+	config := write(t, "gateway.yml", "shutdownTimeout: 1h\ntrunks: "+file+"\nhttpListen: off\n")
+	p := start(t, "-config", config)
+	register := pbx.Request("REGISTER")
+	pbx.Response(register, 200, "registrar", "Contact: "+register.Header("Contact")+";expires=3600\r\n", "")
+	eventually(t, "registration", func() bool { return strings.Contains(p.out.String(), "state=registered") })
+	_ = p.cmd.Process.Signal(os.Interrupt)
+	pbx.Request("REGISTER") // its removal, which nobody confirms
+	eventually(t, "end", func() bool {
+		_ = p.cmd.Process.Signal(os.Interrupt)
+		select {
+		case <-p.exited:
+			return true
+		default:
+			return false
+		}
+	})
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
+		t.Errorf("it ended by itself: %v", p.cmd.ProcessState)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -32,8 +33,9 @@ func (house) ProcessMessage(_ context.Context, m *listener.Message) error {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends at once
 	err := gateway.Run(ctx, gateway.Config{}, gateway.Options{
 		Listeners: []listener.SipMessageListener{listener.AddPort{}, house{}},
 		Logger:    slog.Default(),

@@ -42,6 +42,7 @@ func (c *Caller) Run(ctx context.Context) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	log = log.With("part", "demo caller")
 	to := c.To
 	if to.Addr().IsUnspecified() { // a gateway that listens on all addresses is here, too
 		here := netip.MustParseAddr("127.0.0.1")
@@ -56,7 +57,7 @@ func (c *Caller) Run(ctx context.Context) error {
 			Name: "demo", ListenAddress: to.Addr().String(), ProxyIP: to.Addr().String(),
 			RemotePort: int(to.Port()), Register: &register, VisibleName: "demo",
 		}},
-		Logger: log.With("part", "demo caller"),
+		Logger: log,
 	}
 	// The user agent outlives ctx to say BYE.
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -67,7 +68,7 @@ func (c *Caller) Run(ctx context.Context) error {
 	defer ua.Close()
 	ports := &rtpio.Ports{First: 30000, Last: 31999, Addr: to.Addr()}
 	for ctx.Err() == nil {
-		if err := c.call(ctx, ua.Trunk("demo"), ports); err != nil && ctx.Err() == nil {
+		if err := c.call(ctx, ua.Trunk("demo"), ports, log); err != nil && ctx.Err() == nil {
 			log.Warn("demo call failed", "error", err)
 			select {
 			case <-time.After(retryAfter):
@@ -79,13 +80,13 @@ func (c *Caller) Run(ctx context.Context) error {
 }
 
 // call is one call from its INVITE to its BYE.
-func (c *Caller) call(ctx context.Context, t *trunk.Trunk, ports *rtpio.Ports) error {
+func (c *Caller) call(ctx context.Context, t *trunk.Trunk, ports *rtpio.Ports, log *slog.Logger) error {
 	number := c.Number
 	if number == "" {
 		number = DefaultNumber
 	}
 	var clip inject.Injector
-	session := &rtpio.Session{Ports: ports, OnKeyFrameRequested: clip.RequestKeyFrame, Logger: c.Logger}
+	session := &rtpio.Session{Ports: ports, OnKeyFrameRequested: clip.RequestKeyFrame, Logger: log}
 	defer session.Close()
 	call, err := t.Dial(ctx, session, trunk.DialOptions{Number: number})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	neturl "net/url"
 	"sync"
 
 	"github.com/trunkcast/trunkcast"
@@ -48,7 +49,7 @@ func Run(ctx context.Context, cfg gateway.Config, opts gateway.Options, out io.W
 	}
 	opts.OnEvent = func(e trunkcast.Event) {
 		if e.Type == trunkcast.OutputState && e.State == rtmp.Live {
-			announce(out, g, e.Session)
+			announce(out, g, e.Session, string(cfg.PlayKey))
 		}
 		if onEvent != nil {
 			onEvent(e)
@@ -71,9 +72,13 @@ func withClip(own inject.Mux) inject.Mux {
 	return all
 }
 
-// announce prints how to see the call, and how to play something into it.
-func announce(out io.Writer, g *gateway.Gateway, s *trunkcast.Session) {
+// announce prints how to see the call, and how to play something into it. The
+// URL has the key that players must have.
+func announce(out io.Writer, g *gateway.Gateway, s *trunkcast.Session, key string) {
 	url := g.URL("live/" + s.Stream().Name)
+	if key != "" {
+		url = "'" + url + "?key=" + neturl.QueryEscape(key) + "'" // the shell would take the question mark
+	}
 	fmt.Fprintf(out, "\nA call is up. See and hear it (a flash and a beep each second):\n\n"+
 		"    ffplay %[1]s\n    vlc %[1]s\n", url)
 	if rest := g.RESTURL(); rest != "" {

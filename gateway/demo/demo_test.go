@@ -279,3 +279,40 @@ func TestDemoInject(t *testing.T) {
 		}
 	}
 }
+
+// TestDemoPlayKey prints a URL that can be played as it stands, and the log
+// tells the caller's lines from the gateway's.
+func TestDemoPlayKey(t *testing.T) {
+	var out, log safeBuilder
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	cfg := gateway.Config{SIPListen: "127.0.0.1:0", RTMPListen: "127.0.0.1:0", HTTPListen: "off", PlayKey: "a key's"}
+	opts := gateway.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	go func() { ended <- demo.Run(ctx, cfg, opts, &out) }()
+	quoted := regexp.MustCompile(`ffplay '(\S+)'`)
+	for deadline := time.Now().Add(20 * time.Second); !quoted.MatchString(out.String()); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no URL printed: %s", out.String())
+		}
+	}
+	play, stop := context.WithTimeout(ctx, 20*time.Second)
+	defer stop()
+	p := &rtmp.Player{URL: quoted.FindStringSubmatch(out.String())[1]}
+	if _, err := p.ReadFrame(play); err != nil {
+		t.Errorf("%s: %v", p.URL, err)
+	}
+	_ = p.Close()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for line := range strings.Lines(log.String()) {
+		if strings.Contains(line, "trunk=demo") && !strings.Contains(line, `part="demo caller"`) {
+			t.Errorf("whose line: %s", line)
+		}
+	}
+	if !strings.Contains(log.String(), `part="demo caller"`) {
+		t.Errorf("no line of the caller in\n%s", log.String())
+	}
+}

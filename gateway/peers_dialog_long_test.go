@@ -16,63 +16,64 @@ import (
 // of either side and by either request, one that runs out, and a call that rings
 // for long.
 func TestPeerTimers(t *testing.T) {
-	slow := pbx("")
+	plain, slow := pbx(""), pbx("")
 	slow.Name, slow.EarlyMedia = "slow", 70*time.Second
-	g := startGateway(t, gateway.Config{Trunks: []trunk.Config{pbx(""), slow}, RTMPListen: "off"}, gateway.Options{})
+	plain.MediaTimeout, slow.MediaTimeout = -1, -1 // SIPp sends nothing
+	g := startGateway(t, gateway.Config{Trunks: []trunk.Config{plain, slow}, RTMPListen: "off"}, gateway.Options{})
 	const timer = "Supported: timer"
-	t.Run("calls", func(t *testing.T) {
-		for i, d := range []struct {
-			name, trunk string
-			write       func(s *peertest.SIPpScript)
-		}{
-			{"not refreshed by the caller", "pbx", func(s *peertest.SIPpScript) {
-				s.Invite(offered(1, pcma), timer, "Session-Expires: 90;refresher=uac")
-				s.Final(200, "Session-Expires: 90;refresher=uac")
-				s.Request("ACK", "")
-				s.Await("BYE", "Reason: SIP;cause=408;text=.session expired")
-				s.Reply(200, "")
-			}},
-			{"refreshed by us, by UPDATE", "pbx", func(s *peertest.SIPpScript) {
-				s.Invite(offered(1, pcma), timer, "Session-Expires: 90;refresher=uas", "Allow: INVITE, ACK, BYE, CANCEL, UPDATE")
-				s.Final(200, "Session-Expires: 90;refresher=uas")
-				s.Request("ACK", "")
-				for range 2 {
-					s.Await("UPDATE", "Session-Expires: 90;refresher=uac", "!m=audio")
-					s.Reply(200, "", "Session-Expires: 90;refresher=uac", "Require: timer")
-				}
-				s.Bye()
-			}},
-			{"refreshed by us, by re-INVITE", "pbx", func(s *peertest.SIPpScript) {
-				s.Invite(offered(1, pcma), timer, "Session-Expires: 90;refresher=uas", "Allow: INVITE, ACK, BYE, CANCEL")
-				s.Final(200, "Session-Expires: 90;refresher=uas")
-				s.Request("ACK", "")
-				s.Await("INVITE", "Session-Expires: 90;refresher=uac", takesSound)
-				s.Reply(200, offered(1, pcma), "Session-Expires: 90;refresher=uac", "Require: timer")
-				s.Await("ACK")
-				s.Bye()
-			}},
-			{"rings for more than a minute", "slow", func(s *peertest.SIPpScript) {
-				s.Invite(offered(1, pcma))
-				s.Response(180)
-				s.Response(183, takesSound)
-				s.Response(183, takesSound) // RFC 3261 section 13.3.1.1
-				s.Final(200, takesSound)
-				s.Request("ACK", "")
-				s.Bye()
-			}},
-		} {
-			for _, transport := range []string{"udp", "tcp"} {
-				t.Run(d.name+" over "+transport, func(t *testing.T) {
-					t.Parallel()
-					at := g.addr(d.trunk)
-					s := peertest.NewSIPpScript(peertest.SIPpOptions{
-						Target: at.String(), Transport: transport, URI: fmt.Sprintf("sip:%d%s@%s", i, transport, at),
-					})
-					d.write(s)
-					s.Start(t).MustPass(150 * time.Second)
-				})
+	calls := map[string]*peertest.SIPp{} // all at once: they wait
+	for i, d := range []struct {
+		name, trunk string
+		write       func(s *peertest.SIPpScript)
+	}{
+		{"not refreshed by the caller", "pbx", func(s *peertest.SIPpScript) {
+			s.Invite(offered(1, pcma), timer, "Session-Expires: 90;refresher=uac")
+			s.Final(200, "Session-Expires: 90;refresher=uac")
+			s.Request("ACK", "")
+			s.Await("BYE", "Reason: SIP;cause=408;text=.session expired")
+			s.Reply(200, "")
+		}},
+		{"refreshed by us, by UPDATE", "pbx", func(s *peertest.SIPpScript) {
+			s.Invite(offered(1, pcma), timer, "Session-Expires: 90;refresher=uas", "Allow: INVITE, ACK, BYE, CANCEL, UPDATE")
+			s.Final(200, "Session-Expires: 90;refresher=uas")
+			s.Request("ACK", "")
+			for range 2 {
+				s.Await("UPDATE", "Session-Expires: 90;refresher=uac", "!m=audio")
+				s.Reply(200, "", "Session-Expires: 90;refresher=uac", "Require: timer")
 			}
+			s.Bye()
+		}},
+		{"refreshed by us, by re-INVITE", "pbx", func(s *peertest.SIPpScript) {
+			s.Invite(offered(1, pcma), timer, "Session-Expires: 90;refresher=uas", "Allow: INVITE, ACK, BYE, CANCEL")
+			s.Final(200, "Session-Expires: 90;refresher=uas")
+			s.Request("ACK", "")
+			s.Await("INVITE", "Session-Expires: 90;refresher=uac", takesSound)
+			s.Reply(200, offered(1, pcma), "Session-Expires: 90;refresher=uac", "Require: timer")
+			s.Await("ACK")
+			s.Bye()
+		}},
+		{"rings for more than a minute", "slow", func(s *peertest.SIPpScript) {
+			s.Invite(offered(1, pcma))
+			s.Response(180)
+			s.Response(183, takesSound)
+			s.Response(183, takesSound) // RFC 3261 section 13.3.1.1
+			s.Final(200, takesSound)
+			s.Request("ACK", "")
+			s.Bye()
+		}},
+	} {
+		for _, transport := range []string{"udp", "tcp"} {
+			at := g.addr(d.trunk)
+			s := peertest.NewSIPpScript(peertest.SIPpOptions{
+				Target: at.String(), Transport: transport, URI: fmt.Sprintf("sip:%d%s@%s", i, transport, at),
+			})
+			d.write(s)
+			calls[d.name+" over "+transport] = s.Start(t)
 		}
-	})
+	}
+	for name, call := range calls {
+		t.Log(name)
+		call.MustPass(150 * time.Second)
+	}
 	eventually(t, "no calls", func() bool { return len(g.Trunks.Calls()) == 0 })
 }

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/trunkcast/trunkcast"
+	"github.com/trunkcast/trunkcast/media/rtpio"
 	"github.com/trunkcast/trunkcast/trunk"
 	"github.com/trunkcast/trunkcast/trunk/trunktest"
 )
@@ -102,5 +105,26 @@ func TestOneLineOfTheEnd(t *testing.T) {
 		if strings.Contains(lines[0], "code=") || strings.Contains(lines[0], "error=") || strings.Contains(lines[0], "reason=enough") != ours {
 			t.Errorf("the line: %s", lines[0])
 		}
+	}
+}
+
+// TestNoPortsIsWarned: that nothing can be received any more is no everyday
+// line, and is told once.
+func TestNoPortsIsWarned(t *testing.T) {
+	taken, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	first := taken.LocalAddr().(*net.UDPAddr).Port &^ 1
+	ports := &rtpio.Ports{First: first, Last: first + 1, Addr: netip.MustParseAddr("127.0.0.1")}
+	b := &trunkcast.Bridge{Plan: func(context.Context, *trunk.Call) (*trunkcast.Plan, error) {
+		return &trunkcast.Plan{Name: "x", Ports: ports}, nil
+	}}
+	addr, log := serveLogged(t, b, nil)
+	trunktest.NewPeer(t, "udp").Invite(addr, "100", trunktest.Offer).Expect("INVITE", 503)
+	eventually(t, "end of it", func() bool { return len(b.Sessions()) == 0 && strings.Contains(log.String(), "code=503") })
+	if n := strings.Count(log.String(), "ports"); n != 1 || !strings.Contains(log.String(), `level=WARN msg="call refused"`) {
+		t.Errorf("told %d times:\n%s", n, log.String())
 	}
 }

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/trunkcast/trunkcast"
 	"github.com/trunkcast/trunkcast/gateway"
+	"github.com/trunkcast/trunkcast/inject"
 	"github.com/trunkcast/trunkcast/trunk"
 )
 
@@ -33,6 +35,8 @@ func TestEmbeddedOnlyIfNeeded(t *testing.T) {
 	trunks := []trunk.Config{pbx("rtmp://127.0.0.1:1/live")}
 	if g := startGateway(t, gateway.Config{Trunks: trunks}, gateway.Options{}); g.RTMP != nil || g.URL("live") != "" {
 		t.Errorf("a server at %s", g.RTMPAddr)
+	} else if _, err := g.Bridge.Sources.Open(t.Context(), "camera"); !errors.Is(err, inject.ErrNoSource) || !strings.Contains(err.Error(), "rtmpListen") {
+		t.Errorf("a stream by its name: %v", err)
 	}
 	if g := startGateway(t, gateway.Config{Trunks: trunks, RTMPListen: "127.0.0.1:0"}, gateway.Options{}); g.RTMP == nil {
 		t.Error("no server where one was asked for")

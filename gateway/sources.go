@@ -68,7 +68,7 @@ func (g *Gateway) reach() *inject.Reach {
 // the application.
 func (g *Gateway) openNamed(name string) (media.Source, error) {
 	if g.RTMP == nil {
-		return nil, fmt.Errorf("%w: no stream %q", inject.ErrNoSource, name)
+		return nil, fmt.Errorf("%w: no stream %q: the embedded RTMP server is off (rtmpListen)", inject.ErrNoSource, name)
 	}
 	for _, n := range []string{name, defaultApplication + "/" + name} {
 		source, err := g.RTMP.Source(n)

@@ -268,6 +268,35 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// TestTrunkFileWarning goes to the log that was asked for, once.
+func TestTrunkFileWarning(t *testing.T) {
+	file := write(t, "sip_trunk.yml", fmt.Sprintf("trunks:\n pbx:\n  localPort: %d\n  listenAddress: 127.0.0.1\n  proxyIp: 127.0.0.1\n"+
+		"  register: false\n  url: rtmp://127.0.0.1:1/live\n  sdpParams: ['b=RS:50']\n", freePort(t)))
+	config := write(t, "gateway.yml", "logFormat: json\nhttpListen: off\ntrunks: "+file+"\n")
+	for level, want := range map[string]int{"warn": 1, "error": 0} {
+		p := start(t, "-config", config, "-log", level)
+		eventually(t, "start", func() bool { return strings.Contains(p.out.String(), "trunk pbx: SIP on") })
+		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.end(); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		found := 0
+		for line := range strings.Lines(p.out.String()) {
+			if strings.Contains(line, "b=RS:50") {
+				found++
+				if !strings.HasPrefix(line, "{") || !strings.Contains(line, "sip_trunk.yml:8") {
+					t.Errorf("the warning: %s", line)
+				}
+			}
+		}
+		if found != want {
+			t.Errorf("-log %s: %d warnings", level, found)
+		}
+	}
+}
+
 // TestSecondInterrupt: who has no time for an orderly end need not wait for it.
 func TestSecondInterrupt(t *testing.T) {
 	pbx := trunktest.NewPeer(t, "udp")

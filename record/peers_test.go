@@ -183,6 +183,7 @@ var forms = map[string]func(r *record.Recorder){
 }
 
 func TestPeerDecode(t *testing.T) {
+	t.Parallel()
 	for name, args := range encoders {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -223,6 +224,7 @@ func plays(t *testing.T, path string, frames []*media.Frame) (pictures int, soun
 
 // TestPeerResolution changes the picture size three times.
 func TestPeerResolution(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []string{"H264 and AAC", "H265 and AAC"} {
 		t.Run(codec, func(t *testing.T) {
 			t.Parallel()

@@ -237,15 +237,16 @@ func (s *Server) refuse(t *Trunk, req *sip.Request, tx *sipnet.ServerTx, no *ref
 	if t != nil {
 		r.Trunk = t.cfg.Name
 	}
-	args := []any{"trunk", r.Trunk, "call_id", r.CallID, "remote_addr", r.Remote, "code", r.Code, "reason", r.Rule}
-	switch {
-	case req.Method != sip.INVITE:
-		s.log.Warn("request refused", append(args, "method", string(req.Method))...)
-	case t == nil:
-		s.log.Warn("call refused", args...)
-	default:
-		s.log.Warn("call refused", append(args, "number", t.number(req))...)
+	msg, args := "call refused", []any{"call_id", r.CallID, "remote_addr", r.Remote, "code", r.Code, "reason", r.Rule}
+	if req.Method != sip.INVITE {
+		msg, args = "request refused", append(args, "method", string(req.Method))
+	} else if t != nil && t.number(req) != "" {
+		args = append(args, "number", t.number(req))
 	}
+	if t != nil {
+		args = append(args, "trunk", r.Trunk)
+	}
+	s.log.Warn(msg, args...)
 	if s.OnRefused != nil && req.Method == sip.INVITE {
 		s.OnRefused(r)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,13 +39,24 @@ func TestPeerPlayers(t *testing.T) {
 	embedded.call("100")
 	toServer(t, n.RTMPURL+"/live", nil).call("100")
 	n.WaitStream("rtmp_100", 20*time.Second)
-	for name, url := range map[string]string{
-		"embedded": embedded.URL("live/rtmp_100"), "nginx": n.RTMPURL + "/live/rtmp_100",
-	} {
-		t.Run(name+" ffmpeg", func(t *testing.T) { watch(t, url, wantedOfDemo) })
-		t.Run(name+" rtmpdump", func(t *testing.T) { played(t, peertest.Rtmpdump(t, url, 6*time.Second)) })
-		t.Run(name+" VLC", func(t *testing.T) { played(t, peertest.VLC(t, url, 6*time.Second)) })
+	urls := map[string]string{"embedded": embedded.URL("live/rtmp_100"), "nginx": n.RTMPURL + "/live/rtmp_100"}
+	players := map[string]func(*testing.T, string){
+		"ffprobe": func(t *testing.T, url string) { // joins in the middle
+			if got := peertest.Codecs(t, url); !slices.Equal(got, []string{"aac", "h264"}) {
+				t.Errorf("streams of %v", got)
+			}
+		},
+		"ffmpeg":   func(t *testing.T, url string) { watch(t, url, wantedOfDemo) },
+		"rtmpdump": func(t *testing.T, url string) { played(t, peertest.Rtmpdump(t, url, 6*time.Second)) },
+		"VLC":      func(t *testing.T, url string) { played(t, peertest.VLC(t, url, 6*time.Second)) },
 	}
+	t.Run("plays", func(t *testing.T) {
+		for server, url := range urls {
+			for player, play := range players {
+				t.Run(server+" "+player, func(t *testing.T) { t.Parallel(); play(t, url) })
+			}
+		}
+	})
 	t.Run("ffmpeg publishes", func(t *testing.T) {
 		clip := peertest.MakeClip(t, peertest.ClipOptions{})
 		peertest.Start(t, "ffmpeg", "-v", "error", "-re", "-i", clip.Video, "-i", clip.Audio,

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -78,6 +79,17 @@ func startVLC(t testing.TB, home string, args ...string) *Process {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
 	return StartCmd(t, cmd)
+}
+
+// Codecs are those of all the streams that ffprobe finds at a URL, sorted.
+func Codecs(t testing.TB, url string) []string {
+	t.Helper()
+	out, errs, err := Run(t, time.Minute, "ffprobe", "-v", "error", "-rw_timeout", "15000000",
+		"-show_entries", "stream=codec_name", "-of", "csv=p=0", url)
+	if err != nil {
+		t.Fatalf("ffprobe %s: %v\n%s", url, err, errs)
+	}
+	return slices.Sorted(strings.FieldsSeq(out))
 }
 
 // Rtmpdump plays an RTMP url for a while after its first data, and returns the

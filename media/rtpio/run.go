@@ -36,8 +36,10 @@ func (s *Session) run() {
 			s.finalize()
 			return
 		}
-		s.poll()
+		// Before the packets are read: were the CPU taken away in between, sound
+		// would leave and the pictures of its time be in their socket still.
 		now := time.Now()
+		s.poll()
 		next := s.playOut(now)
 		for _, l := range s.inUse() {
 			if at := l.tick(now); !at.IsZero() && at.Before(next) {

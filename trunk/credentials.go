@@ -21,7 +21,7 @@ const maxChallenges = 4
 // be answered, or it comes again though the nonce was good: the password is
 // wrong.
 func (c *credentials) learn(res *sip.Response) bool {
-	if c.user == "" && c.password == "" || c.tries >= maxChallenges {
+	if c.password == "" || c.tries >= maxChallenges {
 		return false
 	}
 	var name, reply string
@@ -52,6 +52,43 @@ func (c *credentials) learn(res *sip.Response) bool {
 	}
 	c.answers = append(c.answers, best)
 	return true
+}
+
+// blame tells why the login was refused, after learn had nothing to go on with;
+// nil if res is no refusal of a login.
+func (c *credentials) blame(res *sip.Response) error {
+	name := "WWW-Authenticate"
+	switch res.StatusCode {
+	case 401:
+	case 407:
+		name = "Proxy-Authenticate"
+	case 403:
+		if len(c.answers) > 0 {
+			return ErrWrongPassword
+		}
+		return nil
+	default:
+		return nil
+	}
+	if c.password == "" {
+		return ErrNoPassword
+	}
+	unknown := ""
+	for _, h := range res.GetHeaders(name) {
+		if _, ok := parseChallenge(h.Value()); ok {
+			if c.tries >= maxChallenges {
+				return errAskedAgain
+			}
+			return ErrWrongPassword
+		}
+		if p, ok := authParams(h.Value()); ok && newHash(p["algorithm"]) == nil {
+			unknown = p["algorithm"]
+		}
+	}
+	if unknown != "" {
+		return &AlgorithmError{Algorithm: unknown}
+	}
+	return errNoChallenge
 }
 
 // sign adds the answers to what was learnt to a request.

@@ -33,6 +33,12 @@ var (
 	ErrSessionExpired = errors.New("trunk: session timer expired")
 	// ErrPanic ends a call whose Handler or Negotiator panicked.
 	ErrPanic = errors.New("trunk: handler panicked")
+	// ErrWrongPassword is in a LoginError: the registrar has seen the password
+	// and refuses it, or the user (401, 403).
+	ErrWrongPassword = errors.New("wrong password")
+	// ErrNoPassword is in a LoginError: a password is wanted, and none is
+	// configured.
+	ErrNoPassword = errors.New("no password set")
 	// ErrRingTime is returned by Dial when nobody answers within
 	// DialOptions.RingTime.
 	ErrRingTime = errors.New("trunk: not answered in time")
@@ -79,6 +85,40 @@ func (e *StatusError) Error() string {
 	}
 	return fmt.Sprintf("trunk: %d %s", e.Code, e.Reason)
 }
+
+// LoginError tells why a registrar refuses a login.
+type LoginError struct {
+	Login  string
+	Server string // address of the registrar
+	Cause  error  // ErrWrongPassword, ErrNoPassword, an *AlgorithmError or another
+	Status *StatusError
+}
+
+func (e *LoginError) Error() string {
+	text := fmt.Sprintf("login %s at %s refused: %v", e.Login, e.Server, e.Cause)
+	if e.Status != nil && e.Status.Warning != "" {
+		text += " (" + e.Status.Warning + ")"
+	}
+	return text
+}
+
+// Unwrap returns the cause and the response.
+func (e *LoginError) Unwrap() []error {
+	if e.Status == nil {
+		return []error{e.Cause}
+	}
+	return []error{e.Cause, e.Status}
+}
+
+// AlgorithmError names an algorithm of digest that is not known here.
+type AlgorithmError struct{ Algorithm string }
+
+func (e *AlgorithmError) Error() string { return fmt.Sprintf("algorithm %q unknown", e.Algorithm) }
+
+var (
+	errAskedAgain  = errors.New("asked for the password again and again")
+	errNoChallenge = errors.New("no digest challenge that can be answered")
+)
 
 // EndError tells who ended a call and why.
 type EndError struct {

@@ -2,6 +2,7 @@ package trunk
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -162,14 +163,14 @@ func (c *Config) fields() map[string]yamlfile.Setter {
 		"reliable":          yamlfile.Enum(&c.Reliable, "supported", "off", "required"),
 		"transfers":         yamlfile.Enum(&c.Transfers, "refuse", "accept", "follow"),
 		"earlyMedia":        yamlfile.Duration(&c.EarlyMedia, 0, 3*time.Minute),
-		"keepAlive":         yamlfile.Duration(&c.KeepAlive, -time.Second, time.Hour),
+		"keepAlive":         durationOrOff(&c.KeepAlive, time.Hour),
 		"listenAddress":     yamlfile.Parsed(&c.ListenAddress, parseIP),
 		"publicAddress":     yamlfile.Parsed(&c.PublicAddress, parseHost),
 		"mediaAddress":      yamlfile.Parsed(&c.MediaAddress, parseHost),
 		"localNets":         yamlfile.ParsedList(&c.LocalNets, parsePrefix),
 		"allow":             yamlfile.ParsedList(&c.Allow, parsePrefix),
 		"strangers":         yamlfile.Enum(&c.Strangers, "refuse", "silent"),
-		"callerUsers":       yamlfile.StringMap(&c.CallerUsers),
+		"callerUsers":       callerUsers(&c.CallerUsers),
 		"maxCalls":          yamlfile.Int(&c.MaxCalls, 0, 1_000_000),
 		"numberFrom":        yamlfile.Enum(&c.NumberFrom, "auto", "request-uri", "to", "p-called-party-id", "diversion"),
 		"tlsCert":           yamlfile.String(&c.TLSCert),
@@ -179,16 +180,16 @@ func (c *Config) fields() map[string]yamlfile.Setter {
 		"strictSDP":         yamlfile.Bool(&c.StrictSDP),
 		"mediaPorts":        yamlfile.Parsed(&c.MediaPorts, parsePortRange),
 		"latching":          yamlfile.Enum(&c.Latching, "auto", "on", "off"),
-		"mediaTimeout":      yamlfile.Duration(&c.MediaTimeout, -time.Second, day),
+		"mediaTimeout":      durationOrOff(&c.MediaTimeout, day),
 		"forceRTCPFeedback": yamlfile.Bool(&c.ForceRTCPFeedback),
-		"keyFrameInterval":  yamlfile.Duration(&c.KeyFrameInterval, -time.Second, time.Hour),
+		"keyFrameInterval":  durationOrOff(&c.KeyFrameInterval, time.Hour),
 		"jitterMin":         yamlfile.Duration(&c.JitterMin, minJitter, maxJitter),
 		"jitterMax":         yamlfile.Duration(&c.JitterMax, minJitter, maxJitter),
 		"damagedVideo":      yamlfile.Enum(&c.DamagedVideo, "hold", "pass"),
 		"maxFreeze":         yamlfile.Duration(&c.MaxFreeze, 0, time.Hour),
 		"maxVideoBitRate":   yamlfile.Int(&c.MaxVideoBitRate, 0, 1_000_000_000),
 
-		"streamName":   yamlfile.String(&c.StreamName),
+		"streamName":   yamlfile.Parsed(&c.StreamName, parseNotEmpty),
 		"sameNumber":   yamlfile.Enum(&c.SameNumber, "suffix", "refuse", "replace"),
 		"audio":        yamlfile.Enum(&c.Audio, "aac", "copy", "opus"),
 		"audioBitRate": yamlfile.Int(&c.AudioBitRate, 8000, 512_000),
@@ -225,6 +226,48 @@ func optionalBool(p **bool) yamlfile.Setter {
 	}
 }
 
+// durationOrOff reads a time of which 0, and what is negative, means off: in a
+// Config that is a negative one, as its zero is the default.
+func durationOrOff(p *time.Duration, most time.Duration) yamlfile.Setter {
+	return func(n yamlfile.Node) error {
+		err := yamlfile.Duration(p, -time.Second, most)(n)
+		if err == nil && *p == 0 {
+			*p = -time.Second
+		}
+		return err
+	}
+}
+
+// callerUsers reads users with their passwords. One without a password would
+// let in everybody who knows the name.
+func callerUsers(p *map[string]Secret) yamlfile.Setter {
+	return func(n yamlfile.Node) error {
+		if err := yamlfile.StringMap(p)(n); err != nil {
+			return err
+		}
+		entries, err := n.Entries()
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if (*p)[e.Key] == "" {
+				return e.Value.Errorf("an empty password")
+			}
+		}
+		if len(entries) == 0 {
+			return n.Errorf("no users")
+		}
+		return nil
+	}
+}
+
+func parseNotEmpty(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("it is empty")
+	}
+	return s, nil
+}
+
 func parseIP(s string) (string, error) {
 	if _, err := netip.ParseAddr(s); err != nil {
 		return "", fmt.Errorf("%q is not an IP address", s)
@@ -238,7 +281,9 @@ func parseHost(s string) (string, error) {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return s, nil
 	}
-	if s == "" || len(s) > 253 {
+	// A host name does not end in a number (RFC 1123 section 2.1): 192.0.2.300
+	// is an address that is wrong.
+	if s == "" || len(s) > 253 || strings.Trim(s, "0123456789.") == "" {
 		return "", fmt.Errorf("%q is neither an IP address nor a host name", s)
 	}
 	for _, r := range s {

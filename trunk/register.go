@@ -60,7 +60,7 @@ func (r *registrar) now() Registration {
 // run registers, and again before the binding ends, until remove or Close.
 func (r *registrar) run() {
 	defer close(r.ended)
-	failed := 0
+	failed, refused := 0, 0
 	for {
 		// Each address of the PBX has its time.
 		ctx, cancel := context.WithTimeout(r.ctx, registerTime*time.Duration(max(1, len(r.t.proxies()))))
@@ -71,11 +71,18 @@ func (r *registrar) run() {
 		}
 		var wait time.Duration
 		if err != nil {
-			failed++
-			wait = r.backoff(failed, res)
+			clock, login := r.t.srv.clock, (*LoginError)(nil)
+			if errors.As(err, &login) {
+				// What was refused will be again, until somebody changes it.
+				refused, failed = refused+1, 0
+				wait = backoff(clock.login, clock.maxLogin, refused, res)
+			} else {
+				failed++
+				wait = backoff(clock.backoff, clock.maxBackoff, failed, res)
+			}
 			r.failed(res, err, wait)
 		} else {
-			failed = 0
+			failed, refused = 0, 0
 			wait = refreshAfter(granted)
 			r.registered(granted, wait)
 		}
@@ -134,11 +141,11 @@ func jitter(d time.Duration, part float64) time.Duration {
 	return time.Duration(float64(d) * (1 + part*(2*mrand.Float64()-1)))
 }
 
-// backoff is how long to wait after so many failures in a row, at least what
+// backoff is how long to wait after so many failures in a row: first, then twice
+// as long each time, up to most; at least what
 // the registrar asks for.
-func (r *registrar) backoff(failed int, res *sip.Response) time.Duration {
-	clock := r.t.srv.clock
-	wait := jitter(min(clock.backoff<<min(failed-1, 16), clock.maxBackoff), 0.2)
+func backoff(first, most time.Duration, failed int, res *sip.Response) time.Duration {
+	wait := jitter(min(first<<min(failed-1, 16), most), 0.2)
 	if res == nil {
 		return wait
 	}
@@ -175,7 +182,13 @@ func (r *registrar) set(s Registration) {
 	if old.State == s.State && old.Code == s.Code {
 		return
 	}
-	if s.Err == nil {
+	switch {
+	case s.Err != nil: // it is logged each time
+	case s.State == Unregistered:
+		if old.State == Registered {
+			r.t.srv.log.Info("registration removed", "trunk", r.t.cfg.Name)
+		}
+	default:
 		r.t.srv.log.Info("registration", "trunk", r.t.cfg.Name, "state", s.State.String(), "expires", s.Expires)
 	}
 	if f := r.t.srv.OnRegistration; f != nil {
@@ -248,6 +261,9 @@ func (r *registrar) register(ctx context.Context, expires time.Duration) (time.D
 		}
 		if err != nil {
 			return 0, nil, fmt.Errorf("trunk: register: %w", err)
+		}
+		if why := auth.blame(res); why != nil {
+			return 0, res, &LoginError{Login: r.t.user(), Server: to.Addr.String(), Cause: why, Status: statusError(res)}
 		}
 		return 0, res, statusError(res)
 	}

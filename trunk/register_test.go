@@ -22,6 +22,7 @@ func registering(t *testing.T, p *trunktest.Peer, cfg Config, change func(*Serve
 		OnRegistration: func(_ *Trunk, r Registration) { states <- r },
 	}
 	s.clock.backoff, s.clock.maxBackoff, s.clock.unregister = 20*time.Millisecond, 50*time.Millisecond, 5*time.Second
+	s.clock.login, s.clock.maxLogin = s.clock.backoff, s.clock.maxBackoff
 	if change != nil {
 		change(s)
 	}

@@ -53,6 +53,8 @@ type timing struct {
 	minSession  time.Duration // Min-SE, RFC 4028 section 5
 	backoff     time.Duration // first wait after a failed registration; doubles
 	maxBackoff  time.Duration
+	login       time.Duration // first wait after a refused login; doubles
+	maxLogin    time.Duration
 	unregister  time.Duration // longest wait for the removal of a registration
 	certs       time.Duration // between looks at the files of certificates
 	glare       time.Duration // unit of the waits after a 491, RFC 3261 section 14.1
@@ -67,7 +69,8 @@ func (t timing) withDefaults() timing {
 	}{
 		{&t.t1, 500 * time.Millisecond}, {&t.t2, 4 * time.Second}, {&t.provisional, time.Minute},
 		{&t.resolve, time.Minute}, {&t.minSession, 90 * time.Second}, {&t.backoff, 5 * time.Second},
-		{&t.maxBackoff, 5 * time.Minute}, {&t.unregister, 4 * time.Second}, {&t.glare, 10 * time.Millisecond}, {&t.certs, 10 * time.Second},
+		{&t.maxBackoff, 5 * time.Minute}, {&t.login, 5 * time.Minute}, {&t.maxLogin, time.Hour},
+		{&t.unregister, 4 * time.Second}, {&t.glare, 10 * time.Millisecond}, {&t.certs, 10 * time.Second},
 	} {
 		if *d.p == 0 {
 			*d.p = d.d

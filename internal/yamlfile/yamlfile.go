@@ -394,7 +394,7 @@ func ParsedList[T any](p *[]T, parse func(string) (T, error)) Setter {
 	}
 }
 
-// StringMap sets a mapping of texts.
+// StringMap sets a mapping of texts. A key without a value is an error.
 func StringMap[T ~string](p *map[string]T) Setter {
 	return func(n Node) error {
 		entries, err := n.Entries()
@@ -403,6 +403,9 @@ func StringMap[T ~string](p *map[string]T) Setter {
 		}
 		m := make(map[string]T, len(entries))
 		for _, e := range entries {
+			if e.Value.Empty() {
+				return e.Value.Errorf("a value is missing")
+			}
 			s, err := e.Value.Text()
 			if err != nil {
 				return err

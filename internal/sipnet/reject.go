@@ -42,7 +42,7 @@ func rejection(raw []byte, source netip.AddrPort, tag func(callID, from, branch 
 	b.WriteString(c.vias)
 	if c.to != "" {
 		b.WriteString(c.to)
-		if !strings.Contains(strings.ToLower(c.to), "tag") {
+		if !hasTag(c.to) {
 			b.WriteString(";tag=" + tag(c.callID, c.from, branch))
 		}
 		b.WriteString("\r\n")
@@ -53,6 +53,20 @@ func rejection(raw []byte, source netip.AddrPort, tag func(callID, from, branch 
 	}
 	b.WriteString("Content-Length: 0\r\n\r\n")
 	return []byte(b.String()), to
+}
+
+// hasTag reports whether a To field has a tag. What stands in its URI, or before
+// it, is none.
+func hasTag(to string) bool {
+	params := to[strings.LastIndexByte(to, '>')+1:]
+	_, params, _ = strings.Cut(params, ";")
+	for p := range strings.SplitSeq(params, ";") {
+		name, _, _ := strings.Cut(p, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "tag") {
+			return true
+		}
+	}
+	return false
 }
 
 // maxRejectHead bounds what a rejection copies, so that no answer is larger

@@ -19,7 +19,7 @@ const maxName = 200
 // nameMarks are what a stream name may have beside letters and digits: the
 // marks that numbers are dialled with, and others without a meaning in a URL,
 // in RTMP or in a file system.
-const nameMarks = "+-_.*#@=,~!"
+const nameMarks = "+-_.*@=,~!"
 
 var nameFields = []string{"number", "caller", "trunk", "call_id", "time"}
 
@@ -62,6 +62,9 @@ func (t *NameTemplate) Name(v NameValues) string {
 		case "number":
 			return safe(v.Number)
 		case "caller":
+			if v.Caller == "" {
+				return "anonymous" // as RFC 3323 section 4.1 has it
+			}
 			return safe(v.Caller)
 		case "trunk":
 			return safe(v.Trunk)

@@ -12,7 +12,7 @@ func TestNames(t *testing.T) {
 	for _, c := range []struct{ template, number, want string }{
 		{"", "001201234", "rtmp_001201234"},
 		{"", "+4930123", "rtmp_+4930123"},
-		{"", "*21#", "rtmp_*21#"},
+		{"", "*21#", "rtmp_*21_"},
 		{"", "приёмная", "rtmp_приёмная"},
 		{"", "a/../../b", "rtmp_a_.._.._b"},
 		{"", "x?key=1&y", "rtmp_x_key=1_y"},
@@ -35,6 +35,16 @@ func TestNames(t *testing.T) {
 		if got := template.Name(v); got != c.want {
 			t.Errorf("%q with %q: %q, want %q", c.template, c.number, got, c.want)
 		}
+	}
+}
+
+func TestNameOfHiddenCaller(t *testing.T) {
+	template, err := ParseNameTemplate("{caller}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := template.Name(NameValues{Number: "1"}); got != "anonymous" {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -48,7 +48,7 @@ type Message struct {
 
 // SipMessageListener sees every message. Incoming messages come after framing
 // and parsing and before the transaction layer, one after the other as they
-// arrived on their socket; outgoing ones just before they are written, once
+// arrived on their socket (TCP and TLS: on their connection); outgoing ones just before they are written, once
 // for each transmission, so that a change must be idempotent. It must not
 // keep m or what hangs on it.
 //
@@ -56,11 +56,13 @@ type Message struct {
 // errors made by [Refuse] stop it; any other error is logged and the message
 // passes with the changes made. A panic is contained and logged with its
 // stack, and the message passes as it was before the call; so does one from
-// which Via, From, To, Call-ID or CSeq was removed. A change that puts a line
-// break into a header keeps an outgoing message from being sent.
+// which Via, From, To, Call-ID or CSeq was removed. An outgoing
+// message with a line break in a header is sent as it was before all listeners.
 //
-// ctx ends when the server stops. Calls for different sockets are concurrent;
-// while one runs nothing else is read from its socket. What is refused before
+// ctx ends when the server stops. ProcessMessage must be safe for concurrent
+// use: only the incoming messages of one socket or connection come one at a
+// time, and while one is looked at nothing else is read from there. Those of
+// others, and all outgoing ones, come beside them. What is refused before
 // it is parsed, as strangers are and malformed messages, is not shown.
 type SipMessageListener interface {
 	ProcessMessage(ctx context.Context, m *Message) error

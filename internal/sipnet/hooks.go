@@ -17,6 +17,9 @@ import (
 // the transactions need.
 var errIncomplete = errors.New("sipnet: a listener removed Via, From, To, Call-ID or CSeq")
 
+// errUnwritable is for a message that cannot be sent as listeners left it.
+var errUnwritable = errors.New("sipnet: what listeners made of the message cannot be sent")
+
 // panicked is the error made of a panic.
 type panicked struct {
 	value any
@@ -161,13 +164,25 @@ func spoilt(err error) bool {
 }
 
 func (e *Endpoint) complain(err error, dir listener.Direction, f *Flow, msg sip.Message) {
-	attrs := []any{"direction", dir.String(), "remote_addr", f.remote, "message", firstLine(msg), "error", err}
+	attrs := []any{"direction", dir.String(), "remote_addr", f.remote, "message", firstLine(msg), "call_id", callIDOf(msg), "error", err}
 	var p *panicked
 	if errors.As(err, &p) {
 		e.log.Error("listener panicked", append(attrs, "stack", string(p.stack))...)
 		return
 	}
+	if spoilt(err) || errors.Is(err, errUnwritable) {
+		e.log.Error("listener failed", attrs...)
+		return
+	}
 	e.log.Warn("listener failed", attrs...)
+}
+
+// callIDOf is the Call-ID of a message, empty without one.
+func callIDOf(msg sip.Message) string {
+	if id := msg.CallID(); id != nil {
+		return id.Value()
+	}
+	return ""
 }
 
 // firstLine names msg for the log: method or status and no more, as a
@@ -185,6 +200,7 @@ func firstLine(msg sip.Message) string {
 // transmit sends msg over f, past the listener. sent is false, without an
 // error, if the listener stopped it: it is lost as on the network.
 func (e *Endpoint) transmit(msg sip.Message, f *Flow) (sent bool, err error) {
+	original := msg
 	if msg = e.outgoing(msg, f); msg == nil {
 		return false, nil
 	}
@@ -195,7 +211,13 @@ func (e *Endpoint) transmit(msg sip.Message, f *Flow) (sent bool, err error) {
 			buffers.Put(b)
 		}
 	}()
-	if err := encode(b, msg); err != nil {
+	err = encode(b, msg)
+	if err != nil && e.Listener != nil {
+		e.complain(fmt.Errorf("%w: %w", errUnwritable, err), listener.Outgoing, f, original)
+		b.Reset()
+		err = encode(b, original)
+	}
+	if err != nil {
 		return false, err
 	}
 	if err := e.write(b.Bytes(), f); err != nil {

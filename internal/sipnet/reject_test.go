@@ -1,6 +1,16 @@
 package sipnet
 
-import "testing"
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/trunkcast/trunkcast/listener"
+)
 
 func TestHasTag(t *testing.T) {
 	for to, want := range map[string]bool{
@@ -12,4 +22,31 @@ func TestHasTag(t *testing.T) {
 			t.Errorf("%s: %v", to, got)
 		}
 	}
+}
+
+// A line break that a listener puts into a header does not silence us.
+func TestListenerBreaksLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		var log syncBuffer
+		e := net.start(t, ourAddr, &Endpoint{
+			OnRequest: answer(486), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Listener: listener.Func(func(_ context.Context, m *listener.Message) error {
+				if m.Direction == listener.Outgoing {
+					m.Response.AppendHeader(sip.NewHeader("X-Mine", "a\r\nX-Other: b"))
+				}
+				return nil
+			}),
+		})
+		defer e.Close()
+		p := net.rawPeer()
+		p.send(ask("INVITE", "z9hG4bK1", "a"))
+		synctest.Wait()
+		if got := p.next(); !strings.HasPrefix(got, "SIP/2.0 486 ") || strings.Contains(got, "X-") {
+			t.Errorf("sent %s", got)
+		}
+		if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "call_id=a") {
+			t.Errorf("log %s", text)
+		}
+	})
 }

@@ -165,6 +165,9 @@ func (t *Trunk) newIncoming(req *sip.Request, tx *sipnet.ServerTx) (*Call, *refu
 	if number == "" {
 		return nil, &refusal{code: 484, rule: "no number by numberFrom " + t.cfg.NumberFrom}
 	}
+	if len(number) > maxNumber {
+		return nil, &refusal{code: 414, rule: fmt.Sprintf("the number has %d bytes, at most %d are taken", len(number), maxNumber)}
+	}
 	c, no := t.makeIncoming(req, tx, number, offer, session, rel)
 	if no == nil {
 		c.replaces = old
@@ -261,6 +264,8 @@ func statusText(code int) string {
 		return "Unauthorized"
 	case 406:
 		return "Not Acceptable"
+	case 414:
+		return "Request-URI Too Long"
 	case 415:
 		return "Unsupported Media Type"
 	case 416:

@@ -166,7 +166,7 @@ func userOf(uri sip.Uri) string {
 	if err != nil || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return user // better as it stands than a guess
 	}
-	return decoded
+	return strings.TrimSpace(decoded)
 }
 
 // escapeUser makes s fit for the user part of a URI.

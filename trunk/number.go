@@ -6,6 +6,10 @@ import (
 	"github.com/trunkcast/trunkcast/internal/sipnet"
 )
 
+// maxNumber bounds a number in bytes: one that had to be cut to name a stream
+// could be taken for another.
+const maxNumber = 128
+
 // number is the number that was called, by Config.NumberFrom:
 //
 //	request-uri        the Request-URI

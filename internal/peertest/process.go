@@ -37,6 +37,7 @@ var packages = map[string]string{
 	"rtmpdump":  "rtmpdump",
 	"cvlc":      "vlc-bin vlc-plugin-base",
 	"stunnel4":  "stunnel4",
+	"chromium":  "chromium",
 }
 
 // Look returns the path of an installed program, or fails the test naming the

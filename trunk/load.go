@@ -77,10 +77,30 @@ func ParseConfig(name string, data []byte) (trunks []Config, warnings []string, 
 		warnings = append(warnings, c.Warnings...)
 		trunks = append(trunks, c)
 	}
+	for i := range trunks {
+		if w := trunks[i].likeOne(trunks[:i]); w != "" {
+			trunks[i].Warnings = append(trunks[i].Warnings, w)
+			warnings = append(warnings, w)
+		}
+	}
 	if err := yamlfile.Join(errs...); err != nil {
 		return nil, warnings, err
 	}
 	return trunks, warnings, nil
+}
+
+// likeOne warns of a trunk before c to which the calls of c would go: both have
+// the same PBX and socket, and no login tells them apart (see socket.trunkFor).
+func (c *Config) likeOne(before []Config) string {
+	d := c.withDefaults()
+	for _, o := range before {
+		x := o.withDefaults()
+		if x.LocalPort == d.LocalPort && x.ListenAddress == d.ListenAddress && x.ProxyIP == d.ProxyIP && x.RemotePort == d.RemotePort && x.Login == d.Login {
+			return c.KeyError("localPort", fmt.Errorf("trunk %s has the same localPort and proxyIp as trunk %s, and no login of its own: "+
+				"calls go to %s, but for those to the name that %s registers", c.Name, o.Name, o.Name, c.Name)).Error()
+		}
+	}
+	return ""
 }
 
 // origin is where the keys of a Config stood, by key, for what is only found

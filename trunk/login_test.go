@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +82,11 @@ func TestValuesOfTrunkFile(t *testing.T) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}
+	twice := strings.Replace(trunk, "trunks:", "", 1)
+	_, warnings, err := ParseConfig("f", []byte(trunk+"h"+strings.Replace(twice, "pbx", "two", 1)+"h\n"))
+	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "trunk two has the same localPort and proxyIp as trunk pbx") {
+		t.Errorf("%q, %v", warnings, err)
+	}
 	list, _, err := ParseConfig("f", []byte(trunk+"h\n  mediaTimeout: 0\n  keepAlive: 0\n  keyFrameInterval: 0\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -87,4 +94,35 @@ func TestValuesOfTrunkFile(t *testing.T) {
 	if c := list[0].withDefaults(); c.MediaTimeout >= 0 || c.KeepAlive >= 0 || c.KeyFrameInterval >= 0 {
 		t.Errorf("0 is not off: %v, %v, %v", c.MediaTimeout, c.KeepAlive, c.KeyFrameInterval)
 	}
+}
+
+// A PBX whose name is unknown is one warning at a time, not two.
+func TestUnknownRegistrar(t *testing.T) {
+	var log lockedBuilder
+	states := make(chan Registration, 10)
+	yes := true
+	s := &Server{
+		Trunks: []Config{{ProxyIP: "pbx.invalid", Register: &yes}}, Handler: answering(&syncNegotiator{}, nil),
+		OnRegistration: func(_ *Trunk, r Registration) { states <- r },
+		Logger:         slog.New(slog.NewTextHandler(&log, nil)),
+	}
+	s.resolver.DNS = nowhere{}
+	serve(t, s)
+	if r := get(t, states, "state"); r.State != RegistrationFailed || r.Err == nil {
+		t.Errorf("%+v", r)
+	}
+	if text := log.String(); !strings.Contains(text, "name not resolved") || strings.Contains(text, "registration failed") {
+		t.Errorf("%s", text)
+	}
+}
+
+// nowhere is a DNS that knows nothing.
+type nowhere struct{}
+
+func (nowhere) LookupSRV(context.Context, string, string, string) (string, []*net.SRV, error) {
+	return "", nil, errors.New("no such host")
+}
+
+func (nowhere) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return nil, errors.New("no such host")
 }

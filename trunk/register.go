@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	mrand "math/rand/v2"
 	"net/netip"
 	"slices"
@@ -22,6 +23,9 @@ const (
 	maxRetryAfter = time.Hour
 	minRefresh    = 5 * time.Second
 )
+
+// errNotFound is for a registrar whose name has no address.
+var errNotFound = errors.New("trunk: registrar not found")
 
 // registrar keeps the registration of one trunk (RFC 3261 section 10.2). All
 // REGISTERs have one Call-ID. What becomes of it never touches calls.
@@ -165,7 +169,11 @@ func (r *registrar) failed(res *sip.Response, err error, wait time.Duration) {
 	if res != nil {
 		s.Code = res.StatusCode
 	}
-	r.t.srv.log.Warn("registration failed", "trunk", r.t.cfg.Name, "code", s.Code, "error", err, "again_in", wait)
+	level := slog.LevelWarn
+	if errors.Is(err, errNotFound) {
+		level = slog.LevelDebug // resolve has warned of it
+	}
+	r.t.srv.log.Log(r.ctx, level, "registration failed", "trunk", r.t.cfg.Name, "code", s.Code, "error", err, "again_in", wait)
 	r.set(s)
 }
 
@@ -235,7 +243,7 @@ func (r *registrar) remove(ctx context.Context) {
 func (r *registrar) register(ctx context.Context, expires time.Duration) (time.Duration, *sip.Response, error) {
 	to, err := r.t.toProxy(ctx)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, fmt.Errorf("%w: %w", errNotFound, err)
 	}
 	auth, others, brief := r.t.credentials(), to.Others, false
 	for {

@@ -1,6 +1,7 @@
 package sipnet
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"strings"
@@ -78,8 +79,12 @@ func (e *Endpoint) reject(raw []byte, f *Flow, err error) {
 // refuseStranger turns away whom Admit does not let in.
 func (e *Endpoint) refuseStranger(raw []byte, f *Flow, v Verdict) {
 	e.count.refused.Add(1)
-	if e.complaints.Take() {
-		e.log.Info("stranger refused", "rule", "admit", "remote_addr", f.remote, "transport", f.transport)
+	switch {
+	case bytes.HasPrefix(raw, []byte("ACK ")): // it ends what was told with its INVITE
+	case !e.complaints.Take():
+		e.unsaid.Add(1)
+	default:
+		e.log.Info("stranger refused", "rule", "not in proxyIp or allow", "more", e.unsaid.Swap(0), "remote_addr", f.remote, "transport", f.transport)
 	}
 	if v == Refuse {
 		e.answerStateless(raw, f, &e.refusals, 403, "Forbidden")

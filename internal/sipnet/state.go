@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trunkcast/trunkcast/listener"
@@ -31,9 +32,10 @@ type state struct {
 	pool       pool
 	order      order
 	count      counters
-	refusals   Bucket // stateless responses to strangers
-	faults     Bucket // stateless responses to malformed and surplus requests
-	complaints Bucket // log lines about what strangers can cause
+	refusals   Bucket       // stateless responses to strangers
+	faults     Bucket       // stateless responses to malformed and surplus requests
+	unsaid     atomic.Int64 // strangers that complaints kept out of the log
+	complaints Bucket       // log lines about what strangers can cause
 
 	mu      sync.Mutex
 	doneCh  chan struct{}

@@ -3,6 +3,7 @@ package sipnet
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -46,6 +47,27 @@ func TestListenerBreaksLine(t *testing.T) {
 			t.Errorf("sent %s", got)
 		}
 		if text := log.String(); !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "call_id=a") {
+			t.Errorf("log %s", text)
+		}
+	})
+}
+
+// The log tells a stranger's call once, by the keys that would let it in.
+func TestStrangerLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newMemNet()
+		var log syncBuffer
+		e := net.start(t, ourAddr, &Endpoint{
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Admit:  func(netip.AddrPort, string) Verdict { return Refuse },
+		})
+		defer e.Close()
+		p := net.rawPeer()
+		p.send(ask("INVITE", "z9hG4bK1", "a"))
+		synctest.Wait()
+		p.send(ask("ACK", "z9hG4bK1", "a"))
+		synctest.Wait()
+		if text := log.String(); strings.Count(text, "stranger refused") != 1 || !strings.Contains(text, `rule="not in proxyIp or allow"`) {
 			t.Errorf("log %s", text)
 		}
 	})

@@ -53,6 +53,9 @@ type NotAcceptableError struct {
 }
 
 func (e *NotAcceptableError) Error() string {
+	if e.Offered == "nothing" {
+		return "sdp: not acceptable: no media lines in the session description"
+	}
 	return fmt.Sprintf("sdp: not acceptable: %s: offered %s", e.Reason, e.Offered)
 }
 

@@ -125,7 +125,7 @@ func LoadConfig(name string) (Config, error) {
 		"rtmpCert":        yamlfile.String(&c.RTMPCert),
 		"rtmpKey":         yamlfile.String(&c.RTMPKey),
 		"rtmpCa":          yamlfile.String(&c.RTMPCA),
-		"maxCalls":        yamlfile.Int(&c.MaxCalls, 1, 1_000_000),
+		"maxCalls":        maxCalls(&c.MaxCalls),
 		"shutdownTimeout": yamlfile.Duration(&c.ShutdownTimeout, 100*time.Millisecond, time.Hour),
 		"logLevel":        yamlfile.Enum(&c.LogLevel, "debug", "info", "warn", "error"),
 		"logFormat":       yamlfile.Enum(&c.LogFormat, "text", "json"),

@@ -94,7 +94,7 @@ func TestTrunkFileOfConfig(t *testing.T) {
 	file := filepath.Join(dir, "gateway.yml")
 	for text, says := range map[string][]string{
 		"logLevel: info\ntrunks: nix.yml\n":              {file + ":2: trunks: ", "nix.yml"},
-		"maxCalls: 0\nlogLevel: loud\ntrunks: nix.yml\n": {file + ":1: maxCalls", file + ":2: logLevel", file + ":3: trunks: "},
+		"maxCalls: -1\nlogLevel: loud\ntrunks: nix.yml\n": {file + ":1: maxCalls", file + ":2: logLevel", file + ":3: trunks: "},
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -93,7 +93,7 @@ func TestTrunkFileOfConfig(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "gateway.yml")
 	for text, says := range map[string][]string{
-		"logLevel: info\ntrunks: nix.yml\n":              {file + ":2: trunks: ", "nix.yml"},
+		"logLevel: info\ntrunks: nix.yml\n":               {file + ":2: trunks: ", "nix.yml"},
 		"maxCalls: -1\nlogLevel: loud\ntrunks: nix.yml\n": {file + ":1: maxCalls", file + ":2: logLevel", file + ":3: trunks: "},
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

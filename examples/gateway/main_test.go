@@ -127,7 +127,7 @@ func TestEndsAtOnce(t *testing.T) {
 	unknown := write(t, "unknown.yml", trunks+"  localport: 1\n")
 	missing := write(t, "missing.yml", "trunks:\n pbx:\n  localPort: 40000\n")
 	wrong := write(t, "wrong.yml", strings.Replace(trunks, "40000", "none", 1))
-	config := write(t, "gateway.yml", "rtmpListen: off\nmaxCalls: 0\n")
+	config := write(t, "gateway.yml", "rtmpListen: off\nmaxCalls: -1\n")
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -259,7 +259,7 @@ func TestInterrupt(t *testing.T) {
 			if list := server.List(); len(list) != 0 {
 				t.Errorf("streams left: %v", list)
 			}
-			for _, text := range []string{"trunk pbx", "state=registered", "state=unregistered", "state=closed"} {
+			for _, text := range []string{"trunk pbx", "state=registered", "registration removed", "state=closed"} {
 				if !strings.Contains(p.out.String(), text) {
 					t.Errorf("it does not say %q", text)
 				}

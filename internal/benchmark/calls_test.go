@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -50,12 +49,7 @@ func TestBenchCalls(t *testing.T) {
 	n := calls(t)
 	dir := t.TempDir()
 	clip := makeClip(t, dir)
-	gateway := filepath.Join(dir, "gateway")
-	build := exec.Command("go", "build", "-o", gateway, "github.com/trunkcast/trunkcast/examples/gateway")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	gateway := buildGateway(t, dir)
 	aac := []string{"-c:a", "aac", "-ac", "1", "-ar", "48000", "-b:a", "64k"}
 	cases := []struct {
 		name    string
@@ -81,12 +75,15 @@ func TestBenchCalls(t *testing.T) {
 	}
 	names := make([]string, len(cases))
 	for i, c := range cases {
+		if len(all[i]) < rounds {
+			return // only some of them were asked for
+		}
 		names[i] = c.name
 	}
 	report(t, n, names, all)
 }
 
-// report appends a table to docs/performance.md. The ratios are to ffmpeg with
+// report adds a table to docs/performance.md. The ratios are to ffmpeg with
 // AAC, round by round.
 func report(t *testing.T, n int, names []string, all [][]figures) {
 	var b strings.Builder
@@ -101,22 +98,7 @@ func report(t *testing.T, n int, names []string, all [][]figures) {
 		fmt.Fprintf(&b, "| %s | %.4f (%.4f to %.4f) | %.2f | %.1f | %.1f |\n",
 			name, median(cpu), slices.Min(cpu), slices.Max(cpu), median(ratio), median(rss), median(pss))
 	}
-	t.Log(b.String())
-	f, err := os.OpenFile("../../docs/performance.md", os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString(b.String()); err != nil {
-		t.Error(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-func median(list []float64) float64 {
-	s := slices.Sorted(slices.Values(list))
-	return s[len(s)/2]
+	addToReport(t, callsSection, b.String())
 }
 
 // makeClip makes what every call sends: 640x360 at 25 fps, 600 kbit/s, and

@@ -303,7 +303,7 @@ func TestBenchInject(t *testing.T) {
 		fmt.Fprintf(&b, "| %s | %.4f (%.4f to %.4f) | %.2f | %.1f | %.1f |\n",
 			name, median(cpu), slices.Min(cpu), slices.Max(cpu), median(ratio), median(rss), median(pss))
 	}
-	appendPerformance(t, b.String())
+	addToReport(t, injectSection, b.String())
 }
 
 // TestBenchInjectShared plays one file into many calls, each reading it and all
@@ -336,7 +336,7 @@ func TestBenchInjectShared(t *testing.T) {
 			t.FailNow()
 		}
 	}
-	appendPerformance(t, b.String())
+	addToReport(t, injectSection, b.String())
 }
 
 // readOf is what a process has read so far by files and pipes, in bytes (proc(5),
@@ -368,20 +368,4 @@ func openFiles(t *testing.T, pid int, folder string) (n int) {
 		}
 	}
 	return n
-}
-
-// appendPerformance adds text to docs/performance.md.
-func appendPerformance(t *testing.T, text string) {
-	t.Helper()
-	t.Log(text)
-	f, err := os.OpenFile("../../docs/performance.md", os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString(text); err != nil {
-		t.Error(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Error(err)
-	}
 }

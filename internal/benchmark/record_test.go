@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -37,12 +36,7 @@ func TestBenchRecord(t *testing.T) {
 	n := calls(t)
 	dir := t.TempDir()
 	clip := makeClip(t, dir)
-	gateway := filepath.Join(dir, "gateway")
-	build := exec.Command("go", "build", "-o", gateway, "github.com/trunkcast/trunkcast/examples/gateway")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	gateway := buildGateway(t, dir)
 	var ours, theirs []written
 	for range rounds {
 		if !t.Run("gateway", func(t *testing.T) { ours = append(ours, recordedByGateway(t, gateway, clip, n)) }) ||
@@ -84,7 +78,7 @@ func reportRecorded(t *testing.T, n int, ours, theirs, many []written) {
 	if len(many) > 0 {
 		row("gateway", manyRecorded, many, false)
 	}
-	appendPerformance(t, b.String())
+	addToReport(t, recordSection, b.String())
 }
 
 // recordedByGateway measures n calls that requests have recorded.

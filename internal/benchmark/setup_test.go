@@ -359,7 +359,7 @@ func sharesOf(top string) []share {
 	return list
 }
 
-// reportSetup appends tables to docs/performance.md. The ratios are to SIPp,
+// reportSetup adds tables to docs/performance.md. The ratios are to SIPp,
 // round by round.
 func reportSetup(t *testing.T, names []string, all [][]setup, shares [][]share) {
 	var b strings.Builder
@@ -387,15 +387,5 @@ func reportSetup(t *testing.T, names []string, all [][]setup, shares [][]share) 
 		}
 		b.WriteString("\n")
 	}
-	t.Log(b.String())
-	f, err := os.OpenFile("../../docs/performance.md", os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString(b.String()); err != nil {
-		t.Error(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Error(err)
-	}
+	addToReport(t, setupSection, b.String())
 }

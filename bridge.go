@@ -237,12 +237,11 @@ func (b *Bridge) Sessions() []*Session {
 	return list
 }
 
-// Session returns the call with that Call-ID, nil if there is none.
+// Session returns the call with that Call-ID, nil if there is none. A PBX may
+// give several calls the same one, told apart by their tags (RFC 3261 section
+// 12): it is the newest of them.
 func (b *Bridge) Session(id string) *Session {
-	b.init()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for s := range b.sessions {
+	for _, s := range slices.Backward(b.Sessions()) {
 		if s.ID() == id {
 			return s
 		}

@@ -1,11 +1,13 @@
 package trunkcast
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 
 	"github.com/trunkcast/trunkcast/media"
 	"github.com/trunkcast/trunkcast/rtmp"
@@ -27,13 +29,18 @@ type Output struct {
 	name string
 	sink media.Sink
 	sub  *media.Subscription
+
+	closed atomic.Bool // by Close
 }
 
 // Name is Target.Name.
 func (o *Output) Name() string { return o.name }
 
 // Close ends the output in order; the call and the other outputs go on.
-func (o *Output) Close() error { return o.sub.Close() }
+func (o *Output) Close() error {
+	o.closed.Store(true)
+	return o.sub.Close()
+}
 
 // Done is closed when the target has had its last frame and was closed.
 func (o *Output) Done() <-chan struct{} { return o.sub.Done() }
@@ -146,7 +153,11 @@ func (s *Session) watch(o *Output) {
 	}
 	s.mu.Unlock()
 	if !ended {
-		s.log.Warn("output ended", "output", o.name, "error", o.Err())
+		level := slog.LevelWarn
+		if o.closed.Load() {
+			level = slog.LevelInfo
+		}
+		s.log.Log(context.Background(), level, "output ended", "output", o.name, "error", o.Err())
 		s.tell(Event{Type: OutputEnded, Output: o.name, Err: o.Err()})
 	}
 }

@@ -7,7 +7,7 @@ const (
 	alignPeriod = time.Second
 	// alignStep is what they are moved by: the shorter the less frames wait, the
 	// longer the more sessions wake at the same moment.
-	alignStep = slotLength / 2
+	alignStep = slotLength
 )
 
 // aligner moves the ticks of a session to where its frames are due. Those of a

@@ -105,7 +105,7 @@ func TestWrongPayloadType(t *testing.T) {
 	s := r.Bridge.Sessions()[0]
 	stop := sendPCMA(t, conn, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(s.Stats().Media.Lines[0].LocalPort)))
 	defer stop()
-	heard(t, r.URL("live/rtmp_100"), 100)
+	r.heard("rtmp_100", 100)
 	st := s.Stats().Media
 	if st.Foreign < 10 || st.Lines[0].Received.Packets < 100 {
 		t.Errorf("counted %+v", st)
@@ -145,8 +145,11 @@ func sendPCMA(t *testing.T, conn *net.UDPConn, to netip.AddrPort) (stop func()) 
 }
 
 // heard plays a stream until it has brought n frames of sound.
-func heard(t *testing.T, url string, n int) {
+func (r *running) heard(stream string, n int) {
+	t := r.t
 	t.Helper()
+	eventually(t, "stream "+stream, func() bool { return slices.Contains(r.streams(), "live/"+stream) })
+	url := r.URL("live/" + stream)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	p := &rtmp.Player{URL: url}
@@ -176,7 +179,7 @@ func TestOneKindOfMedia(t *testing.T) {
 			callWith(t, r.addr("pbx"), "100", &caps)
 			eventually(t, "stream", func() bool { return slices.Equal(r.streams(), []string{"live/rtmp_100"}) })
 			if name == "sound" {
-				heard(t, r.URL("live/rtmp_100"), 50)
+				r.heard("rtmp_100", 50)
 			} else {
 				pictures(t, r.URL("live/rtmp_100"))
 			}

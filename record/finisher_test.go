@@ -320,6 +320,61 @@ func TestInterruptedFinalize(t *testing.T) {
 	}
 }
 
+// TestFinalizeGivenUp ends in the middle, at a shutdown, and is done later.
+func TestFinalizeGivenUp(t *testing.T) {
+	r, l := testRecorder(t)
+	fragmented := record(t, r, l, Options{Template: "x"}, shortCall())[0]
+	j := &Job{ID: "A", Folder: r.Folder, Path: fragmented, Template: "{stream}-{end}", Zone: "UTC", Format: MP4, Finalize: true,
+		Info: Info{Stream: "s"}, Part: 1, Start: time.Now(), Stage: stageSettle}
+	if err := claim(j); err != nil {
+		t.Fatal(err)
+	}
+	first := *j
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := settle(ctx, j); !errors.Is(err, context.Canceled) {
+		t.Fatalf("settled with %v", err)
+	}
+	again := first
+	if err := settle(t.Context(), &again); err != nil {
+		t.Fatal(err)
+	}
+	if _, list := readPlain(t, readAll(t, again.Path)); len(list) == 0 {
+		t.Error("no frames in the plain file")
+	}
+}
+
+// TestRetentionSparesTheJournal: what waits for its upload since before a
+// restart stays.
+func TestRetentionSparesTheJournal(t *testing.T) {
+	u := &uploader{hang: make(chan struct{})}
+	journal := t.TempDir()
+	first := &Finisher{Uploader: u, Journal: journal}
+	r, l := finisherRecorder(t, first)
+	record(t, r, l, Options{}, shortCall())
+	eventually(t, "the upload begins", func() bool { return len(u.keys()) == 1 })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = r.Close()
+	_ = first.Shutdown(ctx)
+	for range 20 {
+		removed := &events{}
+		second := &Finisher{Uploader: u, Journal: journal, OnEvent: removed.add}
+		next := &Recorder{Folder: r.Folder, Finisher: second, Retention: Retention{Size: 1}, OnEvent: removed.add}
+		if err := next.Start(); err != nil {
+			t.Fatal(err)
+		}
+		next.sweeper.hurry()
+		time.Sleep(5 * time.Millisecond)
+		_ = next.Close()
+		_ = second.Shutdown(ctx)
+		if n := len(removed.of(Removed)); n > 0 {
+			t.Fatalf("%d files removed before their upload", n)
+		}
+	}
+	close(u.hang)
+}
+
 // TestFinalizeWithoutRoom leaves the file as it is.
 func TestFinalizeWithoutRoom(t *testing.T) {
 	r, l := testRecorder(t)

@@ -199,7 +199,7 @@ func (r *Recording) endPart(reason error) {
 		reason = diskError(err)
 	}
 	r.part = nil
-	r.count(func(s *RecordingStats) { s.Path = "" })
+	defer r.count(func(s *RecordingStats) { s.Path = "" }) // see Recorder.busy
 	j := p.job
 	if p.size == 0 { // the disk took nothing of it
 		r.number--

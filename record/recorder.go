@@ -148,8 +148,12 @@ func (r *Recorder) Start() error {
 	if err := r.init(); err != nil {
 		return err
 	}
+	// First the jobs of the journal: their files must stay.
+	if err := r.finisher.Start(); err != nil {
+		return err
+	}
 	r.sweeper.start()
-	return r.finisher.Start()
+	return nil
 }
 
 // SinkOptions are those with which a Recording is attached to a media.Stream:

@@ -135,12 +135,14 @@ func (s *sweeper) stopped() bool {
 // busy are the files that must stay.
 func (r *Recorder) busy() map[string]bool {
 	m := map[string]bool{}
+	// In this order: a file that is complete becomes a job before its recording
+	// lets go of it.
+	for _, rec := range r.Recordings() {
+		m[rec.Stats().Path] = true
+	}
 	for _, j := range r.finisher.Pending() {
 		m[j.Path] = true
 		m[j.Final] = true
-	}
-	for _, rec := range r.Recordings() {
-		m[rec.Stats().Path] = true
 	}
 	return m
 }

@@ -61,6 +61,9 @@ func settle(ctx context.Context, j *Job) error {
 		failed = ErrNoMedia
 	case j.Format == MP4 && (j.Finalize || j.Recovered):
 		failed = j.readBack(ctx)
+		if err := ctx.Err(); err != nil {
+			return err // to be done again, from the start
+		}
 	}
 	switch {
 	case errors.Is(failed, ErrNoMedia):

@@ -49,4 +49,4 @@ test-long: packages lint
 	@echo "make test-long: all passed"
 
 bench:
-	@scripts/gotest -tags 'peers bench' -run '^TestBench' -timeout 1h ./internal/benchmark
+	@scripts/gotest -tags 'peers bench' -run '^TestBench' -p 1 -timeout 1h ./internal/benchmark ./media/aac
